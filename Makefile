@@ -1,0 +1,68 @@
+# Every target works on a machine that has Python 3.11 and make: it creates .venv from the hashed lock first.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENUE ?= us
+WORKERS ?= 2
+
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCK := requirements/dev.lock
+# Keyed on content, not on time: a checkout touches files, a changed lock changes the key.
+KEY := $(shell cat $(LOCK) pyproject.toml | cksum | tr -s ' ' '-')
+STAMP := $(VENV)/.installed-$(KEY)
+TYPED := perpsctl $(wildcard scripts bench tests)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format dev bench docs lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
+
+$(STAMP): $(LOCK) pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no python3.11 on PATH; set PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "perpsctl needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+dev: $(STAMP)  ## create .venv from the lock and install perpsctl in it
+	@echo "ready: $(VENV)/bin/perpsctl"
+
+demo: $(STAMP)  ## the product's story on the embedded exchange (VENUE=us)
+	$(PY) scripts/demo.py --venue $(VENUE)
+
+test: $(STAMP)  ## every test (WORKERS=2)
+	$(PY) -m pytest -n $(WORKERS)
+
+check: $(STAMP)  ## lint, format, types, architecture
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy --strict $(TYPED)
+	$(PY) -m pytest -q tests/architecture
+
+format: $(STAMP)  ## rewrite in the house format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+docs: $(STAMP)  ## hold the documents to the code
+	$(PY) -m pytest -q tests/docs
+
+bench: $(STAMP)  ## measure, with the building blocks beside
+	@test -f bench/run.py || { echo "bench/run.py is not here yet: nothing to measure" >&2; exit 2; }
+	$(PY) bench/run.py
+
+lock: pyproject.toml  ## resolve the locks anew; they carry hashes and name no index
+	@test -x $(VENV)/bin/pip-compile || { echo "install pip-tools into $(VENV) first" >&2; exit 1; }
+	CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/pip-compile --quiet --generate-hashes --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  --output-file requirements/runtime.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/pip-compile --quiet --generate-hashes --strip-extras --extra dev \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  --constraint requirements/runtime.lock --output-file requirements/dev.lock pyproject.toml
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
