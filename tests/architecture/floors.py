@@ -12,7 +12,9 @@ from tests.architecture.house import PACKAGE, Import, Module, imports_of
 ARROWS: dict[str, frozenset[str]] = {
     "": frozenset(),  # perpsctl/__init__.py: importing perpsctl.latch must load nothing else
     "domain": frozenset(),
-    "latch": frozenset(),
+    # where things live on disk; beside the latch it is all that loads before the switch is durable
+    "places": frozenset({"domain"}),
+    "latch": frozenset({"places", "domain"}),
     "wire": frozenset({"domain"}),
     # siblings, strangers to one another; bootstrap introduces them
     "exchange": frozenset({"wire", "domain"}),
@@ -25,11 +27,11 @@ ARROWS: dict[str, frozenset[str]] = {
     "reporting": frozenset({"domain", "risk"}),
     "render": frozenset({"domain", "checks.model", "reporting"}),
     # floor 5
-    "settings": frozenset({"domain", "risk", "latch"}),
+    "settings": frozenset({"domain", "risk", "latch", "places"}),
     "bootstrap": frozenset(
         {
             *("domain", "wire", "exchange", "risk", "journal", "systemports"),
-            *("engine", "checks", "reporting", "render", "latch", "settings"),
+            *("engine", "checks", "reporting", "render", "latch", "places", "settings"),
             # The one door into the simulator: starting its process on first use of a sim profile.
             # The exchange itself stays on the other side of a socket.
             "simulator.launcher",
@@ -38,27 +40,19 @@ ARROWS: dict[str, frozenset[str]] = {
     # floor 6: never exchange, journal or wire; bootstrap alone builds the real parts
     "commands": frozenset(
         {
-            "domain",
-            "risk",
-            "engine",
-            "checks",
-            "reporting",
-            "render",
-            "latch",
-            "settings",
-            "bootstrap",
-            "systemports",
+            *("domain", "risk", "engine", "checks", "reporting", "render"),
+            *("latch", "places", "settings", "bootstrap", "systemports"),
         }
     ),
     # the wing: shares wire with the client and no line of the client, so each checks the other
-    "simulator": frozenset({"wire", "domain"}),
+    "simulator": frozenset({"wire", "domain", "places"}),
 }
 
 # Only the simulator's own command (commands/sim.py, commands/sim_….py) may open the wing.
 WING = "simulator"
 WING_COMMAND_PREFIX = f"{PACKAGE}.commands.sim"
 
-STDLIB_ONLY = frozenset({"", "domain", "latch"})
+STDLIB_ONLY = frozenset({"", "domain", "places", "latch"})
 
 # A library's exceptions stay in the room that imports it.
 LIBRARY_HOMES: dict[str, frozenset[str]] = {

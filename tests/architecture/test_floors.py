@@ -51,7 +51,7 @@ def test_exchange_risk_and_journal_are_strangers() -> None:
         ),
         ("perpsctl.domain.orders", "import msgspec", "domain uses the standard library only"),
         ("perpsctl.latch", "import rich", "latch uses the standard library only"),
-        ("perpsctl.latch", "from perpsctl.domain.errors import ExitCode", "no arrow from latch to domain"),
+        ("perpsctl.latch", "from perpsctl.settings import load", "no arrow from latch to settings"),
         ("perpsctl.simulator.ledger", "from perpsctl.exchange import signing", "no arrow from simulator"),
         (
             "perpsctl.commands.order",
