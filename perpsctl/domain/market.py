@@ -1,0 +1,221 @@
+"""What the market says, dated: book, quote, funding, trading status. Nothing here exists without an age."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from perpsctl.domain.ids import ProductId
+from perpsctl.domain.numbers import Notional, Price, Size, bps_between, notional_of
+from perpsctl.domain.sides import Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One price of a book with the coin offered there."""
+
+    price: Price
+    size: Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """What taking `filled` coin from a book costs on average; `filled` may be less than was asked."""
+
+    filled: Size
+    average: Price | None
+    worst: Price | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookView:
+    """A book as of a moment, best first on both sides, sizes in coin. `as_of` is when we asked, in our clock."""
+
+    product_id: ProductId
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    as_of: datetime
+    venue_time: datetime | None = None
+    last: Price | None = None
+
+    @property
+    def best_bid(self) -> Price | None:
+        return self.bids[0].price if self.bids else None
+
+    @property
+    def best_ask(self) -> Price | None:
+        return self.asks[0].price if self.asks else None
+
+    @property
+    def sound(self) -> bool:
+        """True when both sides are there and do not cross: only then may a price be taken from it (fault W9)."""
+        return bool(self.bids) and bool(self.asks) and self.bids[0].price < self.asks[0].price
+
+    @property
+    def mid(self) -> Price | None:
+        if not self.sound:
+            return None
+        return Price((self.bids[0].price + self.asks[0].price) / 2)
+
+    def hit_by(self, side: Side) -> tuple[Level, ...]:
+        """The levels an order of this side takes from: a buy takes the asks."""
+        return self.asks if side is Side.BUY else self.bids
+
+    def walk(self, side: Side, size: Size) -> Walk:
+        """Take `size` coin from the side an order of `side` hits, best price first."""
+        left, paid, worst = size, Decimal(0), None
+        for level in self.hit_by(side):
+            if left <= 0:
+                break
+            taken = min(left, level.size)
+            paid += taken * level.price
+            left = Size(left - taken)
+            worst = level.price
+        filled = Size(size - left)
+        average = Price(paid / filled) if filled > 0 else None
+        return Walk(filled=filled, average=average, worst=worst)
+
+    def impact_bps(self, side: Side, size: Size) -> Decimal | None:
+        """How far the average price of taking `size` is from mid, against us positive; None when the book cannot tell."""
+        mid, walked = self.mid, self.walk(side, size)
+        if mid is None or walked.average is None or walked.filled < size:
+            return None
+        return bps_between(walked.average, mid) * side.sign
+
+    def depth_within(self, side: Side, band_bps: Decimal) -> Notional | None:
+        """Quote value standing within `band_bps` of mid on the side an order of `side` hits; None without a mid."""
+        mid = self.mid
+        if mid is None:
+            return None
+        return _within(self.hit_by(side), mid, band_bps)
+
+
+def _within(levels: Iterable[Level], mid: Price, band_bps: Decimal) -> Notional:
+    total = Decimal(0)
+    for level in levels:
+        if abs(bps_between(level.price, mid)) > band_bps:
+            break
+        total += notional_of(level.price, level.size)
+    return Notional(total)
+
+
+class MarkSource(StrEnum):
+    """Where a mark came from: US v3 publishes none, so the middle of a fresh book serves (design 6)."""
+
+    BOOK_MID = "book_mid"
+    VENUE = "venue"
+    LAST_KNOWN = "last_known"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A price positions are valued at."""
+
+    price: Price
+    as_of: datetime
+    source: MarkSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingTerms:
+    """Funding of a perp. `rate` is a fraction for one `interval`; positive: longs pay shorts."""
+
+    rate: Decimal | None
+    interval: timedelta | None
+    next_accrual: datetime | None
+    as_of: datetime
+
+    def daily_rate(self) -> Decimal | None:
+        """The last rate carried on for 24 hours; None when the venue did not say."""
+        if self.rate is None or self.interval is None or self.interval <= timedelta(0):
+            return None
+        return self.rate * (timedelta(days=1) // self.interval)
+
+
+class SessionState(StrEnum):
+    """Whether the venue's session takes orders; a word we do not know is not open."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNRECOGNISED = "unrecognised"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingSession:
+    """A venue's own word on when it trades; `maintenance` is (start, end)."""
+
+    state: SessionState
+    opens: datetime | None
+    closes: datetime | None
+    maintenance: tuple[datetime, datetime] | None
+    after_hours_entry_disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingStatus:
+    """Which kinds of order a product takes now. All flags false and the session open: everything."""
+
+    disabled: bool
+    cancel_only: bool
+    limit_only: bool
+    post_only: bool
+    auction: bool
+    view_only: bool
+    session: TradingSession | None
+
+    @property
+    def takes_orders(self) -> bool:
+        """True when any new order could be accepted at all."""
+        session_open = self.session is None or self.session.state is SessionState.OPEN
+        return session_open and not (self.disabled or self.cancel_only or self.auction or self.view_only)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candle:
+    """One bar; `start` is its first moment, volume in coin."""
+
+    start: datetime
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicTrade:
+    """A trade of the tape. `maker_side` is the resting order's side (Advanced Trade reference 4.7)."""
+
+    trade_id: str
+    price: Price
+    size: Size
+    time: datetime
+    maker_side: Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketFacts:
+    """Everything judged about one product's market, each part with its own age; None is "could not be read"."""
+
+    product_id: ProductId
+    book: BookView | None
+    index_price: Price | None
+    last_price: Price | None
+    funding: FundingTerms | None
+    status: TradingStatus | None
+    product_as_of: datetime | None  # when index, last, funding and status were read
+    last_known_price: Price | None = None  # for exits when nothing fresh is there
+
+    def mark(self) -> Mark | None:
+        """The middle of the book when it is sound; its age is the book's."""
+        if self.book is None or self.book.mid is None:
+            return None
+        return Mark(price=self.book.mid, as_of=self.book.as_of, source=MarkSource.BOOK_MID)
+
+    def best_known_price(self) -> Price | None:
+        """Some price to bound an exit with: mark, else index, else last, else last known; never for an entry."""
+        mark = self.mark()
+        if mark is not None:
+            return mark.price
+        return self.index_price or self.last_price or self.last_known_price

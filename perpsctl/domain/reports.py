@@ -1,0 +1,227 @@
+"""Results that the engine makes and render shows; plain data, no behaviour beyond summing up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from perpsctl.domain.accounts import Position
+from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
+from perpsctl.domain.numbers import Notional, Size
+from perpsctl.domain.orders import EditIntent, OrderIntent, SubmitOutcome, VenueOrder
+from perpsctl.domain.verdicts import Denied
+
+
+class KeyPurpose(StrEnum):
+    """What a key is for; each purpose has a key of its own."""
+
+    TRADE = "trade"
+    MONITOR = "monitor"
+    ANALYTICS = "analytics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """What the venue says of a key: nothing of the key itself."""
+
+    can_view: bool
+    can_trade: bool
+    can_transfer: bool
+    portfolio_id: str
+    portfolio_type: str
+
+
+class IntentStage(StrEnum):
+    """Where an intent stands in the journal."""
+
+    DENIED = "denied"
+    COMMITTED = "committed"  # durable, outcome missing: in doubt
+    UNKNOWN = "unknown"  # outcome Unknown: in doubt
+    WORKING = "working"  # accepted, not final
+    DONE = "done"  # accepted, final at the venue
+    REJECTED = "rejected"
+    NOT_SENT = "not_sent"
+
+    @property
+    def in_doubt(self) -> bool:
+        return self in (IntentStage.COMMITTED, IntentStage.UNKNOWN)
+
+    @property
+    def final(self) -> bool:
+        return self in (IntentStage.DENIED, IntentStage.DONE, IntentStage.REJECTED, IntentStage.NOT_SENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentRecord:
+    """Everything the journal knows of one intent."""
+
+    intent: OrderIntent | EditIntent
+    stage: IntentStage
+    committed_at: datetime
+    sent_size: Size | None  # on the grid, as it would be sent
+    denied: Denied | None
+    outcome: SubmitOutcome | None
+    venue_order_id: VenueOrderId | None
+    order: VenueOrder | None  # the last state seen
+    venue_ids: tuple[VenueOrderId, ...] = ()  # an order may own several
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceReport:
+    """What became of one intent: denied here, or one of four outcomes; `replayed` when nothing was sent this time."""
+
+    intent_id: IntentId
+    denied: Denied | None
+    outcome: SubmitOutcome | None
+    order: VenueOrder | None
+    notes: tuple[str, ...] = ()
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReport:
+    """What became of cancels: gone (proven), still there, and what could not be read."""
+
+    requested: tuple[VenueOrderId, ...]
+    gone: tuple[VenueOrderId, ...]
+    still_live: tuple[VenueOrderId, ...]
+    unproven: tuple[VenueOrderId, ...]
+    problems: tuple[str, ...]
+
+
+class HaltState(StrEnum):
+    """The kill switch has two states; what cannot be read counts as engaged."""
+
+    ENGAGED = "engaged"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltFacts:
+    """The kill switch as it stands: either place engaged means engaged; unreadable means engaged."""
+
+    state: HaltState
+    latch: str  # "engaged" | "released" | "unreadable: ..."
+    journal: str
+    reason: str
+    by: str
+    since: datetime | None
+    loss_breach: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitPending:
+    """A reduction the venue would not take yet: why, and when it is tried again."""
+
+    product_id: ProductId
+    size: Size
+    reason: str
+    retry_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """What was read back after engaging. None is "could not be read" and stands in `unread`, never "zero"."""
+
+    at: datetime
+    latch_durable: bool
+    journal_durable: bool
+    open_orders: tuple[VenueOrder, ...] | None
+    positions: tuple[Position, ...] | None
+    in_doubt: tuple[IntentId, ...] | None
+    unread: tuple[str, ...]
+    exit_pending: tuple[ExitPending, ...]
+    stuck_sender: str | None
+    flatten_asked: bool
+
+    @property
+    def clean(self) -> bool:
+        """True only when everything asked for is proven (design 7)."""
+        flat = self.positions is not None and (not self.flatten_asked or not self.positions)
+        return (
+            self.latch_durable
+            and self.journal_durable
+            and self.open_orders == ()
+            and flat
+            and self.in_doubt == ()
+            and not self.unread
+            and self.stuck_sender is None
+            and not (self.flatten_asked and self.exit_pending)
+        )
+
+
+class BreakClass(StrEnum):
+    """Why journal and venue differ (design 9)."""
+
+    TIMING = "timing"
+    MISSED = "missed"
+    FOREIGN = "foreign"
+    FEE = "fee"
+    FUNDING = "funding"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """One difference between journal and venue. `settled` when reconcile could book it from evidence."""
+
+    kind: str  # "order" | "fill" | "position"
+    cls: BreakClass
+    subject: str
+    ours: str
+    theirs: str
+    owner: str  # who has to act: "perpsctl" | "operator" | "venue"
+    since: datetime
+    settled: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileReport:
+    """What one reconcile found; `unread` names what could not be read, and then nothing is called matched."""
+
+    at: datetime
+    breaks: tuple[Break, ...]
+    unread: tuple[str, ...]
+    orders_compared: int
+    fills_compared: int
+    positions_compared: int
+
+    @property
+    def matched(self) -> bool:
+        return not self.breaks and not self.unread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyMs:
+    """Percentiles in milliseconds; None without a sample."""
+
+    p50: Decimal | None
+    p95: Decimal | None
+    p99: Decimal | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What one `run` did. Acceptance is venue-accepted over submitted; local denials are apart (design 10)."""
+
+    ticks: int
+    intents: int
+    accepted: int
+    rejected: int
+    denied: int
+    unknown: int
+    not_sent: int
+    fills: int
+    acceptance_rate: Decimal | None
+    latency_ms: LatencyMs
+    halted: bool
+    stopped_because: str
+    denials_by_code: Mapping[str, int]
+    positions: tuple[Position, ...] | None
+    open_orders: int | None
+    realised: Notional | None
+    started: datetime
+    ended: datetime
