@@ -53,9 +53,8 @@ def exchange_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def known_profiles(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Names of the profiles that have state on this host, sorted; none when the folder is not there."""
     try:
-        entries = sorted(
-            entry.name for entry in os.scandir(state_folder(environ)) if entry.is_dir(follow_symlinks=False)
-        )
+        with os.scandir(state_folder(environ)) as found:
+            entries = sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
     except FileNotFoundError:
         return ()
     return tuple(name for name in entries if _PROFILE.fullmatch(name) is not None)
