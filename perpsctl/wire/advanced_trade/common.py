@@ -1,0 +1,51 @@
+"""What the payloads of the US venue have in common.
+
+Every field may be absent (`UNSET`): what a conversion cannot do without, it demands. Amounts are text here, whatever
+they are spelled like on the way in, and are read by `perpsctl.wire.guard.number` when converted, never before.
+"""
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Number = Annotated[str, msgspec.Meta(extra={"holds": "number"})]  # a plain decimal; "" is "no value"
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """A payload or a part of one. Unknown fields are tolerated and not kept."""
+
+    # Fields the live venue is known to send as null. Null becomes absent at once, so it is never sent on (the official
+    # SDK raises on null in several of them, official-sdk-calls.md 1.1).
+    nullable: ClassVar[tuple[str, ...]] = ()
+
+
+class NullableBody(Body, frozen=True, kw_only=True):
+    """A payload some of whose fields come as null."""
+
+    def __post_init__(self) -> None:
+        for name in self.nullable:
+            if getattr(self, name) is None:
+                msgspec.structs.force_setattr(self, name, UNSET)
+
+
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request the venue reads strictly: an unknown key at its top level is a 400 (reference 3, ccxt/ccxt#27772)."""
+
+
+class Amount(Body, frozen=True, kw_only=True, gc=False):
+    """A sum of money or coin."""
+
+    value: Number | UnsetType = UNSET
+    currency: str | UnsetType = UNSET
+
+
+# Flat text in some bodies, an Amount in others, for the same field (reference 7, conflicting sources).
+Money = Number | Amount
+
+Opaque = dict[str, Any]  # kept as it came, never converted
+
+
+def is_absent(value: object) -> bool:
+    """True when the venue sent nothing, null, or the empty text that stands for "no value" (reference 3, fault E16)."""
+    return value is UNSET or value is None or value == ""

@@ -1,0 +1,105 @@
+"""A patient second reading of a body whose shape is right and whose scalars are not what the struct declares.
+
+It changes spelling only: a number becomes its own text, "true" a flag, null or "" an absent field, one object a list
+of one. It never makes a value out of another (a boolean stays a boolean and is refused by whoever wants a number).
+What it cannot mend it leaves for the decoder to refuse.
+"""
+
+import re
+import types
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_FLAGS = {"true": True, "false": False}
+_ABSENT = object()
+
+
+class NumberText(str):
+    """A JSON number as it stood in the body."""
+
+    __slots__ = ()
+
+
+def loosened(value: object, wanted: Any) -> object:
+    """`value` respelled for the type `wanted`, a struct or what its fields may hold."""
+    respelled = _respell(value, _choices(wanted))
+    return None if respelled is _ABSENT else respelled
+
+
+def _respell(value: object, choices: tuple[Any, ...]) -> object:
+    if value is None:
+        return _ABSENT
+    if isinstance(value, dict):
+        return _respell_object(value, choices)
+    if isinstance(value, list):
+        return _respell_list(value, choices)
+    if isinstance(value, NumberText):
+        return _respell_number(value, choices)
+    if isinstance(value, str):
+        return _respell_text(value, choices)
+    return value
+
+
+def _respell_object(value: dict[str, object], choices: tuple[Any, ...]) -> object:
+    for choice in choices:
+        if _is_struct(choice):
+            fields = _fields(choice)
+            pairs = ((key, _respell(item, fields.get(key, ()))) for key, item in value.items())
+            return {key: item for key, item in pairs if item is not _ABSENT}
+        if get_origin(choice) is tuple:  # the edit reply: `errors` is a list live and an object in the docs
+            return [_respell_object(value, _choices(get_args(choice)[0]))]
+        if get_origin(choice) is dict:
+            inner = _choices(get_args(choice)[1])
+            pairs = ((key, _respell(item, inner)) for key, item in value.items())
+            return {key: item for key, item in pairs if item is not _ABSENT}
+    return value
+
+
+def _respell_list(value: list[object], choices: tuple[Any, ...]) -> object:
+    for choice in choices:
+        if get_origin(choice) is tuple:
+            inner = _choices(get_args(choice)[0])
+            items = (_respell(item, inner) for item in value)
+            return [None if item is _ABSENT else item for item in items]
+    return value
+
+
+def _respell_number(value: NumberText, choices: tuple[Any, ...]) -> object:
+    if int in choices and _WHOLE.fullmatch(value):
+        return int(value)
+    return str(value)
+
+
+def _respell_text(value: str, choices: tuple[Any, ...]) -> object:
+    if str in choices or not choices:
+        return value
+    if bool in choices and value.lower() in _FLAGS:
+        return _FLAGS[value.lower()]
+    if int in choices and _WHOLE.fullmatch(value):
+        return int(value)
+    return _ABSENT if value == "" else value
+
+
+def _is_struct(wanted: Any) -> bool:
+    return isinstance(wanted, type) and issubclass(wanted, msgspec.Struct)
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, tuple[Any, ...]]:
+    return {field.encode_name: _choices(field.type) for field in msgspec.structs.fields(struct)}
+
+
+@cache
+def _choices(wanted: Any) -> tuple[Any, ...]:
+    """The alternatives of a declared type, without "absent", null and annotations."""
+    origin = get_origin(wanted)
+    if origin is Annotated:
+        return _choices(get_args(wanted)[0])
+    if origin in (Union, types.UnionType):
+        return tuple(choice for option in get_args(wanted) for choice in _choices(option))
+    if wanted in (msgspec.UnsetType, type(None)):
+        return ()
+    return (wanted,)
