@@ -1,0 +1,258 @@
+"""Kill switch, run, reconcile, journal, limits, configuration, the embedded exchange."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from perpsctl.domain.errors import ExitCode
+from perpsctl.domain.ports import Integrity
+from perpsctl.domain.reports import Attestation, Break, HaltFacts, HaltState, ReconcileReport, RunSummary
+from perpsctl.render.account import position_data
+from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
+from perpsctl.render.values import NOTHING, clock_time, money, number, share, word
+
+
+def switch_state(facts: Mapping[str, HaltFacts]) -> Answer:
+    """The kill switch of each profile."""
+    rows = tuple(
+        (
+            name,
+            bad("ENGAGED") if fact.state is HaltState.ENGAGED else good("released"),
+            word(fact.latch),
+            word(fact.journal),
+            clock_time(fact.since),
+            word(fact.reason),
+        )
+        for name, fact in facts.items()
+    )
+    table = Table(title="Kill switch", columns=("profile", "state", "latch", "journal", "since", "reason"), rows=rows)
+    data: dict[str, object] = {"profiles": dict(facts)}
+    if len(facts) == 1:
+        only = next(iter(facts.values()))
+        data |= {"state": only.state, "reason": only.reason, "by": only.by, "since": only.since}
+    return Answer(data=data, blocks=[table])
+
+
+def engaged(attestations: Mapping[str, Attestation | str]) -> Answer:
+    """The attestation of each profile; exit 0 only when every one is clean. A text is why none could be made."""
+    blocks: list[Block] = []
+    clean = True
+    for name, attestation in attestations.items():
+        if isinstance(attestation, str):
+            clean = False
+            blocks.append(Facts(title=f"{name}: latched", rows=(("attestation", bad(word(attestation))),)))
+        else:
+            clean = clean and attestation.clean
+            blocks.append(_attested(name, attestation))
+    data: dict[str, object] = {
+        "state": HaltState.ENGAGED,
+        "profiles": {name: {"attestation": attestation_data(a)} for name, a in attestations.items()},
+    }
+    if len(attestations) == 1:
+        data["attestation"] = attestation_data(next(iter(attestations.values())))
+    return Answer(data=data, blocks=blocks, exit_code=ExitCode.DONE if clean else ExitCode.PARTLY_DONE)
+
+
+def attestation_data(attestation: Attestation | str) -> dict[str, object]:
+    """What was read back; null is "could not be read", never zero."""
+    if isinstance(attestation, str):
+        return {"open_orders": None, "positions": None, "in_doubt": None, "unread": [attestation], "exit_pending": None}
+    return {
+        "at": attestation.at,
+        "clean": attestation.clean,
+        "latch_durable": attestation.latch_durable,
+        "journal_durable": attestation.journal_durable,
+        "open_orders": attestation.open_orders,
+        "positions": None if attestation.positions is None else [position_data(p) for p in attestation.positions],
+        "in_doubt": attestation.in_doubt,
+        "unread": attestation.unread,
+        "exit_pending": attestation.exit_pending,
+        "stuck_sender": attestation.stuck_sender,
+        "flatten_asked": attestation.flatten_asked,
+    }
+
+
+def _attested(name: str, a: Attestation) -> Facts:
+    rows: list[tuple[str, Cell]] = [
+        ("latch", good("durable") if a.latch_durable else bad("NOT DURABLE")),
+        ("journal", good("durable") if a.journal_durable else bad("not written")),
+        ("open orders", _count(None if a.open_orders is None else len(a.open_orders), want_zero=True)),
+        ("positions", _count(None if a.positions is None else len(a.positions), want_zero=a.flatten_asked)),
+        ("in doubt", _count(None if a.in_doubt is None else len(a.in_doubt), want_zero=True)),
+        ("exits pending", _count(len(a.exit_pending), want_zero=a.flatten_asked)),
+    ]
+    rows.extend(("unread", bad(word(problem))) for problem in a.unread)
+    rows.extend(
+        ("pending", warn(f"{p.product_id} {number(p.size)}: {word(p.reason)}, retry {clock_time(p.retry_at)}"))
+        for p in a.exit_pending
+    )
+    if a.stuck_sender is not None:
+        rows.append(("stuck sender", bad(word(a.stuck_sender))))
+    rows.append(("verdict", good("clean") if a.clean else bad("NOT CLEAN: see above")))
+    return Facts(title=f"{name}: kill switch ENGAGED", rows=tuple(rows))
+
+
+def _count(count: int | None, *, want_zero: bool) -> Cell:
+    if count is None:
+        return bad("could not be read")
+    if count == 0:
+        return good("none, read back")
+    return bad(str(count)) if want_zero else warn(str(count))
+
+
+def released(name: str, facts: HaltFacts) -> Answer:
+    """The switch is open again."""
+    text = f"{name}: kill switch released"
+    return Answer(
+        data={"state": facts.state, "reason": facts.reason, "by": facts.by, "since": facts.since},
+        blocks=[Lines(lines=(good(text),))],
+    )
+
+
+def ran(summary: RunSummary) -> Answer:
+    """What one run did."""
+    rows: tuple[tuple[str, Cell], ...] = (
+        ("stopped because", word(summary.stopped_because)),
+        ("from / to", f"{clock_time(summary.started)} / {clock_time(summary.ended)}"),
+        ("ticks", str(summary.ticks)),
+        ("intents", str(summary.intents)),
+        ("accepted", good(str(summary.accepted))),
+        ("rejected", _bad_unless_zero(summary.rejected)),
+        ("denied here", _bad_unless_zero(summary.denied)),
+        ("unknown", _bad_unless_zero(summary.unknown)),
+        ("not sent", _bad_unless_zero(summary.not_sent)),
+        ("fills", str(summary.fills)),
+        ("acceptance", share(summary.acceptance_rate)),
+        (
+            "latency ms p50/p95/p99",
+            f"{number(summary.latency_ms.p50, 1)} / {number(summary.latency_ms.p95, 1)}"
+            f" / {number(summary.latency_ms.p99, 1)}  ({summary.latency_ms.samples})",
+        ),
+        ("realised", money(summary.realised)),
+        ("open orders", NOTHING if summary.open_orders is None else str(summary.open_orders)),
+        ("halted", bad("yes") if summary.halted else good("no")),
+    )
+    blocks: list[Block] = [Facts(title="Run", rows=rows)]
+    if summary.denials_by_code:
+        denied = tuple((code, str(count)) for code, count in sorted(summary.denials_by_code.items()))
+        blocks.append(Table(title="Denials", columns=("rule", "times"), rows=denied, right=frozenset({"times"})))
+    data = {
+        "ticks": summary.ticks,
+        "intents": summary.intents,
+        "accepted": summary.accepted,
+        "rejected": summary.rejected,
+        "denied": summary.denied,
+        "unknown": summary.unknown,
+        "not_sent": summary.not_sent,
+        "fills": summary.fills,
+        "acceptance_rate": summary.acceptance_rate,
+        "latency_ms": summary.latency_ms,
+        "halted": summary.halted,
+        "stopped_because": summary.stopped_because,
+        "denials_by_code": summary.denials_by_code,
+        "positions": None if summary.positions is None else [position_data(p) for p in summary.positions],
+        "open_orders": summary.open_orders,
+        "realised": summary.realised,
+        "started": summary.started,
+        "ended": summary.ended,
+    }
+    if summary.positions is None:
+        code = ExitCode.PARTLY_DONE
+    else:
+        code = ExitCode.DENIED if summary.halted else ExitCode.DONE
+    return Answer(data={"summary": data}, blocks=blocks, exit_code=code)
+
+
+def _bad_unless_zero(count: int) -> Cell:
+    return quiet("0") if count == 0 else warn(str(count))
+
+
+def reconciled(report: ReconcileReport) -> Answer:
+    """The differences; exit 0 when there are none, 1 when there are, 10 when something could not be read."""
+    table = Table(
+        title="Differences",
+        columns=("what", "class", "subject", "ours", "theirs", "owner", "settled"),
+        rows=tuple(_break_row(b) for b in report.breaks),
+        empty="none: journal and venue agree",
+    )
+    compared = f"{report.orders_compared} orders, {report.fills_compared} fills, {report.positions_compared} positions"
+    facts: list[tuple[str, Cell]] = [("compared", compared), ("at", clock_time(report.at))]
+    facts.extend(("unread", bad(word(problem))) for problem in report.unread)
+    if report.unread:
+        code = ExitCode.PARTLY_DONE
+    else:
+        code = ExitCode.CHECKS_FAILED if report.breaks else ExitCode.DONE
+    data = {
+        "breaks": [_break_data(b) for b in report.breaks],
+        "unread": report.unread,
+        "matched": report.matched,
+        "compared": {
+            "orders": report.orders_compared,
+            "fills": report.fills_compared,
+            "positions": report.positions_compared,
+        },
+        "at": report.at,
+    }
+    return Answer(data=data, blocks=[table, Facts(title="", rows=tuple(facts))], exit_code=code, rows_key="breaks")
+
+
+def _break_row(b: Break) -> tuple[Cell, ...]:
+    settled = good("booked") if b.settled else warn("open")
+    return (b.kind, b.cls.value, word(b.subject)[:20], word(b.ours), word(b.theirs), b.owner, settled)
+
+
+def _break_data(b: Break) -> dict[str, object]:
+    return {
+        "kind": b.kind,
+        "class": b.cls,
+        "subject": b.subject,
+        "ours": b.ours,
+        "theirs": b.theirs,
+        "owner": b.owner,
+        "since": b.since,
+        "settled": b.settled,
+        "detail": b.detail,
+    }
+
+
+def journal_info(info: Mapping[str, object]) -> Answer:
+    """Where the journal is and what it holds."""
+    rows = tuple((key.replace("_", " "), word(value)) for key, value in info.items())
+    return Answer(data=dict(info), blocks=[Facts(title="Journal", rows=rows)])
+
+
+def journal_checked(found: Integrity) -> Answer:
+    """The verdict on the whole chain; exit 8 when it is broken."""
+    verdict = good("sound") if found.sound else bad(f"BROKEN: {word(found.problem)}")
+    rows: tuple[tuple[str, Cell], ...] = (
+        ("rows", str(found.rows)),
+        ("verified from", str(found.verified_from)),
+        ("verdict", verdict),
+        ("first bad row", NOTHING if found.first_bad is None else str(found.first_bad)),
+        ("head", found.head[:16]),
+        ("completeness", quiet("needs an anchored head; none is kept yet")),
+    )
+    code = ExitCode.DONE if found.sound else ExitCode.JOURNAL
+    data = {"integrity": found, "completeness": "not_anchored"}
+    return Answer(data=data, blocks=[Facts(title="Journal", rows=rows)], exit_code=code)
+
+
+def named_rows(title: str, key: str, rows: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> Answer:
+    """A plain listing: limits, configuration."""
+    table = Table(title=title, columns=columns, rows=tuple(tuple(row) for row in rows))
+    data = {key: [dict(zip(columns, row, strict=True)) for row in rows]}
+    return Answer(data=data, blocks=[table], rows_key=key)
+
+
+def exchange_status(data: Mapping[str, object], *, running: bool, facts: Sequence[tuple[str, str]]) -> Answer:
+    """The embedded exchange: where its faces are; exit 1 when it does not run."""
+    state = good("running") if running else warn("not running")
+    rows: tuple[tuple[str, Cell], ...] = (("exchange", state), *facts)
+    return Answer(data=data, blocks=[Facts(title="", rows=rows)], exit_code=ExitCode.DONE)
+
+
+def said(text: str, data: Mapping[str, object] | None = None, *, at: datetime | None = None) -> Answer:
+    """One sentence of success."""
+    body = dict(data or {})
+    if at is not None:
+        body["at"] = at
+    return Answer(data=body, blocks=[Lines(lines=(good(text),))])

@@ -1,0 +1,318 @@
+"""What became of orders: place, edit, cancel, list, show, preview."""
+
+from collections.abc import Mapping, Sequence
+
+from perpsctl.domain.errors import ExitCode
+from perpsctl.domain.ids import VenueOrderId
+from perpsctl.domain.orders import (
+    Accepted,
+    EditIntent,
+    NotSent,
+    OrderIntent,
+    Preview,
+    QuantizedOrder,
+    Rejected,
+    Unknown,
+    VenueOrder,
+)
+from perpsctl.domain.reports import CancelReport, IntentRecord, IntentStage, PlaceReport
+from perpsctl.domain.verdicts import Denied
+from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
+from perpsctl.render.values import NOTHING, clock_time, money, number, word
+
+
+def placed(report: PlaceReport, *, what: str = "order") -> Answer:
+    """One intent's outcome; the exit code tells denied, rejected, not sent and unknown apart."""
+    name, code, headline, detail = _outcome(report, what)
+    data: dict[str, object] = {
+        "intent_id": report.intent_id,
+        "outcome": name,
+        "reason": detail,
+        "order": None if report.order is None else _order_data(report.order),
+        "denials": () if report.denied is None else report.denied.denials,
+        "evidence": "" if report.outcome is None else report.outcome.evidence,
+        "replayed": report.replayed,
+    }
+    if isinstance(report.outcome, Accepted):
+        data["latency_us"] = report.outcome.latency_us
+        data["order"] = data["order"] or {"venue_order_id": report.outcome.venue_order_id, "status": None}
+    blocks: list[Block] = [Lines(lines=(headline,))]
+    if report.denied is not None:
+        blocks.append(denial_table(report.denied))
+    if report.order is not None:
+        blocks.append(_order_facts(report.order))
+    blocks.append(Facts(title="", rows=(("intent", report.intent_id), *_evidence(report))))
+    return Answer(data=data, blocks=blocks, exit_code=code, warnings=report.notes)
+
+
+def _evidence(report: PlaceReport) -> tuple[tuple[str, Cell], ...]:
+    rows: list[tuple[str, Cell]] = []
+    if report.outcome is not None and report.outcome.evidence:
+        rows.append(("evidence", word(report.outcome.evidence)))
+    if report.replayed:
+        rows.append(("note", quiet("this id was placed before: its stored outcome, nothing was sent now")))
+    return tuple(rows)
+
+
+def _outcome(report: PlaceReport, what: str) -> tuple[str, ExitCode, Cell, str]:
+    outcome = report.outcome
+    if report.denied is not None or outcome is None:
+        return "denied", ExitCode.DENIED, bad(f"denied: no {what} was sent"), ""
+    if isinstance(outcome, Accepted):
+        return "accepted", ExitCode.DONE, good(f"accepted: {what} {outcome.venue_order_id}"), ""
+    if isinstance(outcome, Rejected):
+        text = f"rejected by the venue: {word(outcome.reason)}; nothing rests"
+        return "rejected", ExitCode.REJECTED, bad(text), f"{outcome.reason}: {outcome.message}"
+    if isinstance(outcome, NotSent):
+        return "not_sent", ExitCode.UNREACHABLE, bad(f"not sent: {word(outcome.reason)}"), outcome.reason
+    text = f"unknown: it may be live; `perpsctl order resolve {report.intent_id}` looks again"
+    assert isinstance(outcome, Unknown)
+    return "unknown", ExitCode.UNKNOWN, warn(text), outcome.reason
+
+
+def denial_table(denied: Denied) -> Table:
+    """Every reason with what was seen and the bound."""
+    return Table(
+        title="Why",
+        columns=("rule", "seen", "bound", "note"),
+        rows=tuple((d.code.value, d.observed, d.limit, d.detail) for d in denied.denials),
+        right=frozenset({"seen", "bound"}),
+    )
+
+
+def previewed(order: QuantizedOrder, preview: Preview) -> Answer:
+    """What the venue says an order would do; exit 4 when it would refuse it."""
+    would = not preview.problems
+    title = "estimate" if preview.estimate else "the venue's preview"
+    rows: tuple[tuple[str, Cell], ...] = (
+        ("would be taken", good("yes") if would else bad("no: " + ", ".join(word(p) for p in preview.problems))),
+        ("size", f"{number(order.size)} {order.product.base}"),
+        ("order total", money(preview.order_total)),
+        ("commission", money(preview.commission)),
+        ("margin", money(preview.margin)),
+        ("average price", number(preview.average_price)),
+        ("best bid / ask", f"{number(preview.best_bid)} / {number(preview.best_ask)}"),
+    )
+    data = {"product_id": order.product_id, "size": order.size, "side": order.side, "preview": preview, "ok": would}
+    code = ExitCode.DONE if would else ExitCode.REJECTED
+    return Answer(
+        data=data, blocks=[Facts(title=f"{order.product_id}: {title}", rows=rows)], exit_code=code,
+        warnings=preview.warnings,
+    )  # fmt: skip
+
+
+def listed(orders: Sequence[VenueOrder], records: Sequence[IntentRecord], *, everything: bool) -> Answer:
+    """Open orders at the venue with the journal's word on each; with `everything` the journal's history."""
+    mine = {record.venue_order_id: record for record in records if record.venue_order_id is not None}
+    doubtful = [record for record in records if record.stage.in_doubt]
+    data_rows = [
+        _order_data(order) | {"intent_id": _intent_of(mine.get(order.venue_order_id)),
+                              "ours": order.venue_order_id in mine}
+        for order in orders
+    ]  # fmt: skip
+    blocks: list[Block] = [_order_table("Open orders" if not everything else "Orders at the venue", orders, mine)]
+    if doubtful:
+        blocks.insert(0, _record_table("In doubt: counted as live until proven", doubtful))
+    if everything:
+        blocks.append(_record_table("Intents in the journal, newest first", records))
+    data: dict[str, object] = {
+        "orders": data_rows,
+        "in_doubt": [record.intent.id for record in doubtful],
+    }
+    if everything:
+        data["intents"] = [record_data(record) for record in records]
+    return Answer(data=data, blocks=blocks, rows_key="orders")
+
+
+def shown_record(record: IntentRecord, order: VenueOrder | None) -> Answer:
+    """One intent with everything known of it."""
+    blocks: list[Block] = [_record_facts(record)]
+    if record.denied is not None:
+        blocks.append(denial_table(record.denied))
+    if order is not None:
+        blocks.append(_order_facts(order))
+    code = ExitCode.UNKNOWN if record.stage.in_doubt else ExitCode.DONE
+    data = record_data(record) | {"order": None if order is None else _order_data(order)}
+    return Answer(data=data, blocks=blocks, exit_code=code)
+
+
+def shown_order(order: VenueOrder) -> Answer:
+    """One order that is not in the journal."""
+    note = Lines(lines=(warn("not in the journal: placed by something else on this portfolio"),))
+    return Answer(data={"order": _order_data(order), "ours": False}, blocks=[_order_facts(order), note])
+
+
+def cancelled(report: CancelReport) -> Answer:
+    """What became of cancels: gone is proven by a read, never by an acknowledgement (I8)."""
+    everything = len(report.gone) == len(report.requested) and not report.problems
+    words = {
+        **dict.fromkeys(report.gone, good("gone")),
+        **dict.fromkeys(report.still_live, bad("still live")),
+        **dict.fromkeys(report.unproven, warn("unproven")),
+    }
+    table = Table(
+        title="Cancels",
+        columns=("order", "result"),
+        rows=tuple((order_id, words.get(order_id, warn("unproven"))) for order_id in report.requested),
+        empty="nothing to cancel",
+    )
+    blocks: list[Block] = [table]
+    if report.problems:
+        blocks.append(Lines(lines=tuple(bad(word(problem)) for problem in report.problems)))
+    data = {
+        "requested": report.requested,
+        "gone": report.gone,
+        "still_live": report.still_live,
+        "unproven": report.unproven,
+        "problems": report.problems,
+    }
+    return Answer(data=data, blocks=blocks, exit_code=ExitCode.DONE if everything else ExitCode.PARTLY_DONE)
+
+
+def resolved(records: Sequence[IntentRecord]) -> Answer:
+    """What is left of a doubt after looking again; exit 5 while any is left."""
+    left = [record for record in records if record.stage.in_doubt]
+    data = {"resolved": [record_data(r) for r in records if not r.stage.in_doubt],
+            "in_doubt": [r.intent.id for r in left]}  # fmt: skip
+    blocks = [_record_table("Resolved" if not left else "Looked at", records, empty="nothing is in doubt")]
+    return Answer(data=data, blocks=blocks, exit_code=ExitCode.UNKNOWN if left else ExitCode.DONE, rows_key="resolved")
+
+
+def record_data(record: IntentRecord) -> dict[str, object]:
+    """One intent as data."""
+    intent = record.intent
+    return {
+        "intent_id": intent.id,
+        "kind": "edit" if isinstance(intent, EditIntent) else "order",
+        "stage": record.stage,
+        "committed_at": record.committed_at,
+        "terms": intent,
+        "sent_size": record.sent_size,
+        "venue_order_id": record.venue_order_id,
+        "outcome": _outcome_name(record),
+        "evidence": "" if record.outcome is None else record.outcome.evidence,
+        "denials": () if record.denied is None else record.denied.denials,
+    }
+
+
+def _outcome_name(record: IntentRecord) -> str:
+    names = {Accepted: "accepted", Rejected: "rejected", NotSent: "not_sent", Unknown: "unknown"}
+    if record.denied is not None:
+        return "denied"
+    return "unknown" if record.outcome is None else names[type(record.outcome)]
+
+
+def _order_data(order: VenueOrder) -> dict[str, object]:
+    return {
+        "venue_order_id": order.venue_order_id,
+        "client_order_id": order.client_order_id,
+        "product_id": order.product_id,
+        "side": order.side,
+        "type": order.type,
+        "tif": order.tif,
+        "size": order.size,
+        "filled": order.filled,
+        "status": order.status,
+        "raw_status": order.raw_status,
+        "limit_price": order.limit_price,
+        "stop_price": order.stop_price,
+        "post_only": order.post_only,
+        "average_price": order.average_price,
+        "fees": order.fees,
+        "created": order.created,
+        "expires": order.expires,
+        "placement_source": order.placement_source,
+        "reason": order.reason,
+        "is_liquidation": order.is_liquidation,
+        "read_at": order.read_at,
+    }
+
+
+def _intent_of(record: IntentRecord | None) -> str | None:
+    return None if record is None else record.intent.id
+
+
+def _status(order: VenueOrder) -> Cell:
+    text = order.status.value if order.status.value != "unrecognised" else f"? {word(order.raw_status)}"
+    if order.status.live:
+        return good(text)
+    return quiet(text)
+
+
+def _order_table(title: str, orders: Sequence[VenueOrder], mine: Mapping[VenueOrderId, IntentRecord]) -> Table:
+    return Table(
+        title=title,
+        columns=("order", "product", "side", "size", "filled", "price", "status", "whose"),
+        rows=tuple(
+            (
+                order.venue_order_id[:8] + "…",
+                order.product_id,
+                order.side.value,
+                number(order.size),
+                number(order.filled),
+                number(order.limit_price),
+                _status(order),
+                "ours" if order.venue_order_id in mine else warn("foreign"),
+            )
+            for order in orders
+        ),
+        right=frozenset({"size", "filled", "price"}),
+    )
+
+
+def _record_table(title: str, records: Sequence[IntentRecord], *, empty: str = "none") -> Table:
+    return Table(
+        title=title,
+        columns=("intent", "when", "side", "size", "stage", "why"),
+        rows=tuple(
+            (
+                record.intent.id,
+                clock_time(record.committed_at),
+                record.intent.side.value if isinstance(record.intent, OrderIntent) else "edit",
+                number(record.sent_size),
+                _stage(record.stage),
+                word(record.intent.reason),
+            )
+            for record in records
+        ),
+        right=frozenset({"size"}),
+        empty=empty,
+    )
+
+
+def _stage(stage: IntentStage) -> Cell:
+    text = stage.value.replace("_", " ")
+    if stage.in_doubt:
+        return warn(text)
+    return good(text) if stage is IntentStage.WORKING else quiet(text)
+
+
+def _order_facts(order: VenueOrder) -> Facts:
+    filled = f"{number(order.filled)} of {number(order.size)}"
+    rows: list[tuple[str, Cell]] = [
+        ("order", order.venue_order_id),
+        ("product", order.product_id),
+        ("terms", f"{order.side.value} {order.type.value} {order.tif.value}"),
+        ("price", number(order.limit_price)),
+        ("filled", filled if order.average_price is None else f"{filled} at {number(order.average_price)}"),
+        ("status", _status(order)),
+    ]
+    if order.expires is not None:
+        rows.append(("expires", clock_time(order.expires)))
+    if order.reason:
+        rows.append(("reason", word(order.reason)))
+    return Facts(title="", rows=tuple(rows))
+
+
+def _record_facts(record: IntentRecord) -> Facts:
+    rows: list[tuple[str, Cell]] = [
+        ("intent", record.intent.id),
+        ("stage", _stage(record.stage)),
+        ("committed", clock_time(record.committed_at)),
+        ("size sent", number(record.sent_size)),
+        ("why", word(record.intent.reason)),
+        ("order", NOTHING if record.venue_order_id is None else record.venue_order_id),
+    ]
+    if record.outcome is not None:
+        rows.append(("evidence", word(record.outcome.evidence)))
+    return Facts(title="", rows=tuple(rows))
