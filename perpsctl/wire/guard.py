@@ -114,7 +114,7 @@ def decode(body: bytes, type_: type[T], *, unique_keys: bool = False) -> T:
     except UnicodeError:
         raise WireError("not JSON: invalid text") from None
     try:
-        return msgspec.convert(loosened(_tree(body, NumberText), type_), type_)
+        return msgspec.convert(loosened(_tree(body, _number_text), type_), type_)
     except msgspec.ValidationError as refused:
         raise WireError(f"not a {type_.__name__}: {refused}") from None
 
@@ -164,6 +164,11 @@ def _tree(body: bytes, read: Callable[[str], object], *, unique_keys: bool = Fal
     if rb"\ud" in body.lower() and any(map(_has_lone_surrogate, _texts(tree))):
         raise WireError("not JSON: half a surrogate pair")
     return tree
+
+
+def _number_text(token: str) -> NumberText:
+    number(token)
+    return NumberText(token)
 
 
 def _refuse_constant(_: str) -> object:

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 Number = Annotated[str, msgspec.Meta(extra={"holds": "number"})]  # a plain decimal; "" is "no value"
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True):
+class Body(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     """A payload or a part of one. Unknown fields are tolerated and not kept."""
 
     # Fields the live venue is known to send as null. Null becomes absent at once, so it is never sent on (the official
@@ -29,7 +29,7 @@ class NullableBody(Body, frozen=True, kw_only=True):
                 msgspec.structs.force_setattr(self, name, UNSET)
 
 
-class RequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RequestBody(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True, forbid_unknown_fields=True):
     """A request the venue reads strictly: an unknown key at its top level is a 400 (reference 3, ccxt/ccxt#27772)."""
 
 

@@ -27,6 +27,10 @@ class SubscribeRequest(RequestBody, frozen=True, kw_only=True):
     signature: str | UnsetType = UNSET
     user_id: str | UnsetType = UNSET
 
+    def __repr__(self) -> str:
+        """Without token, key and signature (S1)."""
+        return f"SubscribeRequest(type={self.type!r}, channel={self.channel!r}, product_ids={self.product_ids!r})"
+
 
 class SocketError(Body, frozen=True, kw_only=True):
     """`{"type":"error","message":…}`: no channel, no sequence number; the connection's fate is not on record."""
