@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format dev bench docs lock clean
+.PHONY: help demo test optimised check format dev bench docs lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -37,6 +37,9 @@ demo: $(STAMP)  ## the product's story on the embedded exchange (VENUE=us)
 
 test: $(STAMP)  ## every test (WORKERS=2)
 	$(PY) -m pytest -n $(WORKERS)
+
+optimised: $(STAMP)  ## every test under python -O: no check of ours is an assert (R9)
+	$(PY) -O -m pytest -n $(WORKERS)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	$(PY) -m ruff check .
