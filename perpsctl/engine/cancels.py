@@ -1,0 +1,238 @@
+"""Cancels: the venue first, the record after. An acknowledged cancel is not a cancelled order (I8).
+
+A broken journal is reported and stops nothing (R3). An order is gone only by the venue's own final word on it; one that
+merely left a listing is asked for by id, and what cannot be read stays unproven.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from perpsctl.domain.accounts import OrdersRead
+from perpsctl.domain.errors import JournalUnavailable
+from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
+from perpsctl.domain.orders import CancelResult, VenueOrder
+from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
+from perpsctl.domain.reports import CancelReport
+from perpsctl.domain.text import shown
+from perpsctl.engine.reading import VENUE_ERRORS, Reads
+from perpsctl.engine.tracking import Tracker, owner_of
+
+DEFAULT_WAIT: Final = timedelta(seconds=10)
+FIRST_PAUSE: Final = timedelta(milliseconds=100)
+LONGEST_PAUSE: Final = timedelta(seconds=1)
+REPEAT_CANCEL_AFTER: Final = 4  # looks at an order still live before it is asked to go again (E11)
+
+
+@dataclass(slots=True)
+class _Chase:
+    """Orders on their way out: what was asked, what is proven, what went wrong."""
+
+    requested: dict[VenueOrderId, None] = field(default_factory=dict)
+    final: dict[VenueOrderId, VenueOrder] = field(default_factory=dict)
+    live: dict[VenueOrderId, VenueOrder] = field(default_factory=dict)
+    answers: dict[VenueOrderId, CancelResult] = field(default_factory=dict)
+    problems: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def open(self) -> tuple[VenueOrderId, ...]:
+        return tuple(order_id for order_id in self.requested if order_id not in self.final)
+
+
+class Canceller:
+    """Cancels orders of the portfolio and proves that they are gone."""
+
+    def __init__(
+        self, *, venue: Venue, journal: Journal, clock: Clock, tracker: Tracker, diagnostics: Diagnostics
+    ) -> None:
+        self._venue = venue
+        self._journal = journal
+        self._clock = clock
+        self._tracker = tracker
+        self._diagnostics = diagnostics
+
+    def cancel(self, ids: Sequence[str], *, wait: timedelta = DEFAULT_WAIT) -> CancelReport:
+        """Each id, an intent's or the venue's, is proven gone or named as live or unproven when `wait` is over."""
+        chase = _Chase()
+        unknown = [order_id for each in ids if (order_id := self._target(each, chase)) is None]
+        self._drop_strangers(chase)
+        if chase.requested:
+            self._ask(chase, chase.open)
+            self._follow(chase, self._clock.now() + wait)
+        self._book(chase)
+        return _report(chase, missing=len(unknown))
+
+    def cancel_all(
+        self,
+        product_id: ProductId | None = None,
+        *,
+        wait: timedelta = DEFAULT_WAIT,
+        only: Callable[[VenueOrder], bool] = lambda order: True,
+    ) -> CancelReport:
+        """No derivatives order that passes `only` rests (on `product_id`), or the report says which may.
+
+        Orders that appear while we cancel are cancelled too (E23): done when a complete listing read after the last
+        proof is empty.
+        """
+        chase, deadline, pause = _Chase(), self._clock.now() + wait, FIRST_PAUSE
+        while True:
+            listed = self._list(chase)
+            if listed is not None:
+                wanted = [
+                    order
+                    for order in listed.orders
+                    if (product_id is None or order.product_id == product_id) and only(order)
+                ]
+                if not wanted and not chase.open:
+                    chase.problems.clear()  # an earlier failed read was overtaken by this complete one
+                    break
+                self._start(chase, wanted)
+            if chase.open:
+                self._follow(chase, deadline)
+            if self._clock.now() >= deadline:
+                if listed is None:
+                    chase.problems["live orders were never read to their end"] = None
+                break
+            if listed is None:
+                self._clock.sleep(min(pause, deadline - self._clock.now()))
+                pause = min(pause * 2, LONGEST_PAUSE)
+        self._book(chase)
+        return _report(chase, missing=0)
+
+    # --- targets ------------------------------------------------------------------------------------------
+
+    def _target(self, text: str, chase: _Chase) -> VenueOrderId | None:
+        """The venue's id for what was typed. An intent without one cannot be cancelled, and that is a problem named."""
+        try:
+            record = self._journal.intent(IntentId(text))
+        except JournalUnavailable as error:
+            chase.problems[f"journal: {error.message}"] = None
+            record = None
+        if record is None:
+            chase.requested[VenueOrderId(text)] = None
+            return VenueOrderId(text)
+        if record.venue_order_id is None:
+            what = "in doubt: resolve it first" if record.stage.in_doubt else f"{record.stage.value}: nothing rests"
+            chase.problems[f"intent {text} has no order at the venue ({what})"] = None
+            return None
+        chase.requested[record.venue_order_id] = None
+        return record.venue_order_id
+
+    def _drop_strangers(self, chase: _Chase) -> None:
+        """An id that is neither ours nor a listed derivatives order is not touched: it could be a spot order (design 5)."""
+        try:
+            foreign = [order_id for order_id in chase.requested if self._journal.intent_by_order(order_id) is None]
+        except JournalUnavailable as error:
+            chase.problems[f"journal: {error.message}"] = None
+            foreign = list(chase.requested)
+        listed = self._list(chase) if foreign else None
+        if listed is None:
+            return
+        derivatives = {order.venue_order_id for order in listed.orders}
+        for order_id in foreign:
+            if order_id not in derivatives:
+                del chase.requested[order_id]
+                chase.problems[f"{shown(order_id)} is not a live derivatives order of this portfolio"] = None
+
+    # --- asking and following ---------------------------------------------------------------------------
+
+    def _start(self, chase: _Chase, orders: Iterable[VenueOrder]) -> None:
+        fresh = []
+        for order in orders:
+            chase.final.pop(order.venue_order_id, None)  # listed as live: whatever was proven before is not so
+            chase.live[order.venue_order_id] = order
+            if order.venue_order_id not in chase.requested:
+                chase.requested[order.venue_order_id] = None
+                fresh.append(order.venue_order_id)
+        if fresh:
+            self._ask(chase, fresh)
+
+    def _ask(self, chase: _Chase, order_ids: Sequence[VenueOrderId]) -> None:
+        try:
+            for answer in self._venue.cancel(order_ids):  # step: cancel
+                chase.answers[answer.venue_order_id] = answer
+        except VENUE_ERRORS as error:
+            chase.problems[f"cancel: {error.message}"] = None
+
+    def _follow(self, chase: _Chase, deadline: datetime) -> None:
+        """Look until every requested order is proven final or the deadline is over; at least one look."""
+        pause, looks = FIRST_PAUSE, 0
+        while True:
+            self._look(chase)
+            looks += 1
+            now = self._clock.now()
+            if not chase.open or now >= deadline:
+                return
+            if looks % REPEAT_CANCEL_AFTER == 0 or self._refused_softly(chase):
+                self._ask(chase, chase.open)
+            self._clock.sleep(min(pause, deadline - now))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _look(self, chase: _Chase) -> None:
+        listed = self._list(chase)
+        live = {} if listed is None else {order.venue_order_id: order for order in listed.orders}
+        for order_id in chase.open:
+            if order_id in live:
+                chase.live[order_id] = live[order_id]
+                continue
+            try:
+                order = self._venue.order(order_id)
+            except VENUE_ERRORS as error:
+                chase.problems[f"order {shown(order_id)}: {error.message}"] = None
+                continue
+            if order is None:
+                chase.problems[f"the venue says it knows no order {shown(order_id)}; unproven"] = None
+            elif order.status.final:
+                chase.final[order_id] = order
+                chase.live.pop(order_id, None)
+            else:
+                chase.live[order_id] = order
+
+    def _refused_softly(self, chase: _Chase) -> bool:
+        """True when no answer came at all for an open order: the request itself failed, so it is made again."""
+        return any(order_id not in chase.answers for order_id in chase.open)
+
+    def _list(self, chase: _Chase) -> OrdersRead | None:
+        reads = Reads()
+        listed = reads.attempt("live orders", self._venue.live_orders)
+        chase.problems.update(dict.fromkeys(reads.notes))
+        return listed
+
+    # --- the record, afterwards -----------------------------------------------------------------------------
+
+    def _book(self, chase: _Chase) -> None:
+        seen: Mapping[VenueOrderId, VenueOrder] = {**chase.live, **chase.final}
+        try:
+            if chase.requested:
+                payload = {"requested": list(map(str, chase.requested)), "gone": list(map(str, chase.final))}
+                self._journal.record_event(EventKind.CANCEL_REQUESTED, payload)  # step: cancel_recorded
+                refused = {str(i): shown(a.reason) for i, a in chase.answers.items() if not a.accepted}
+                self._journal.record_event(EventKind.CANCEL_ANSWERED, {"refused": refused})
+            owned = [(order, self._owner(order)) for order in seen.values()]
+        except JournalUnavailable as error:
+            self._diagnostics.alarm("cancel_unrecorded", problem=error.message)
+            chase.problems[f"journal: {error.message}; the cancels reached the venue all the same"] = None
+            return
+        for problem in self._tracker.settle(owned):
+            chase.problems[problem.note] = None
+
+    def _owner(self, order: VenueOrder) -> IntentId | None:
+        record = self._journal.intent_by_order(order.venue_order_id)
+        return None if record is None else owner_of(record)
+
+
+def _report(chase: _Chase, *, missing: int) -> CancelReport:
+    gone = tuple(chase.final)
+    still = tuple(order_id for order_id in chase.requested if order_id in chase.live and order_id not in chase.final)
+    unproven = tuple(order_id for order_id in chase.open if order_id not in chase.live)
+    problems = list(chase.problems)
+    for order_id in still:
+        answer = chase.answers.get(order_id)
+        if answer is not None and not answer.accepted:
+            problems.append(f"cancel of {shown(order_id)} refused: {shown(answer.reason)}")
+    if missing:
+        problems.append(f"{missing} of the ids name no order at the venue")
+    return CancelReport(
+        requested=tuple(chase.requested), gone=gone, still_live=still, unproven=unproven, problems=tuple(problems)
+    )

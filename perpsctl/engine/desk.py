@@ -1,0 +1,328 @@
+"""Places orders. Every order that can add exposure passes through `place`; nothing is sent twice.
+
+The road: known id -> grid -> dated view -> verdict and commit in one transaction -> one send through the gate -> recorded
+outcome -> doubt ended by evidence, or told. What this room must never do: judge outside `decide`, or repeat a send.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from perpsctl.domain.accounts import Booked, OrdersRead, RiskView
+from perpsctl.domain.errors import InvariantBroken, JournalUnavailable, UsageError
+from perpsctl.domain.ids import IntentId, ProductId
+from perpsctl.domain.numbers import Size
+from perpsctl.domain.orders import (
+    Accepted,
+    OrderIntent,
+    OrderStatus,
+    Origin,
+    Preview,
+    QuantizedOrder,
+    Road,
+    SubmitOutcome,
+    Unknown,
+    VenueOrder,
+)
+from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Known, Venue
+from perpsctl.domain.quantize import quantize
+from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, PlaceReport
+from perpsctl.domain.sides import Side
+from perpsctl.domain.verdicts import Approved, Denied
+from perpsctl.engine.cancels import Canceller
+from perpsctl.engine.reading import Reads
+from perpsctl.engine.resolver import Resolver
+from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, switch_denial
+from perpsctl.engine.tracking import Tracker
+from perpsctl.engine.views import Seen, Views
+from perpsctl.risk.judge import approve_exit, evaluate
+from perpsctl.risk.limits import RiskLimits
+
+DEFAULT_WAIT: Final = timedelta(seconds=20)
+JUDGE_ATTEMPTS: Final = 3
+READ_BACK_PAUSE: Final = timedelta(milliseconds=100)
+READ_BACK_RESTING: Final = timedelta(seconds=1)
+READ_BACK_ONE_SHOT: Final = timedelta(seconds=3)
+_SETTLING: Final = frozenset({OrderStatus.PENDING, OrderStatus.UNRECOGNISED})
+
+
+class _ViewOutdated(Exception):
+    """Between our reads and the verdict an order of ours ended: positions were read too early; read again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewReport:
+    """What the venue and our own limits say of an order that was not placed."""
+
+    order: QuantizedOrder
+    preview: Preview | None
+    denied: Denied | None
+    notes: tuple[str, ...]
+
+
+class OrderDesk:
+    """Places orders, with each outcome in the journal before it is told."""
+
+    def __init__(
+        self,
+        *,
+        venue: Venue,
+        journal: Journal,
+        halts: Halts,
+        clock: Clock,
+        limits: RiskLimits,
+        views: Views,
+        tracker: Tracker,
+        resolver: Resolver,
+        sender: Sender,
+        canceller: Canceller,
+        diagnostics: Diagnostics,
+    ) -> None:
+        self._venue = venue
+        self._journal = journal
+        self._halts = halts
+        self._clock = clock
+        self._limits = limits
+        self._views = views
+        self._tracker = tracker
+        self._resolver = resolver
+        self._sender = sender
+        self._canceller = canceller
+        self._diagnostics = diagnostics
+
+    # --- place --------------------------------------------------------------------------------------------
+
+    def place(self, intent: OrderIntent, *, wait: timedelta = DEFAULT_WAIT) -> PlaceReport:
+        """The order is at the venue at most once, and the report says which of the endings is proven.
+
+        Raises UsageError for terms that cannot be an order or differ from those stored under this id, a venue error
+        when the product could not be read, JournalUnavailable when nothing was sent, OutcomeUnrecorded when it was.
+        """
+        known = self._journal.intent(intent.id)
+        if known is not None:
+            return self._replay(known, intent, wait)
+        denied = self._switch_stands(intent)
+        if denied is not None:
+            return PlaceReport(intent_id=intent.id, denied=denied, outcome=None, order=None)
+        order = quantize(intent, self._views.product(intent.product_id))
+        if intent.road is Road.ENTRY:
+            ended, notes = self._enter(order)
+        else:
+            ended, notes = self._leave(order)
+        return self._finish(order, ended, notes, wait)
+
+    def _enter(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
+        for attempt in range(JUDGE_ATTEMPTS):
+            seen, before = self._entry_view(order)
+            judge = self._entry_judge(order, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
+            try:
+                return self._sender.send(order, judge), seen.notes
+            except _ViewOutdated:
+                continue
+        raise InvariantBroken("the last attempt at a verdict must answer")
+
+    def _entry_view(self, order: QuantizedOrder) -> tuple[Seen, Booked]:
+        """Orders, then the journal brought up to date, then positions: a fill in between is counted twice, never lost."""
+        reads = Reads()
+        orders = reads.attempt("live orders", self._venue.live_orders)
+        tracked = self._tracker.update(orders)
+        before = self._journal.booked()
+        seen = self._views.fresh(order.product_id, product=order.product, orders=orders or tracked.orders)
+        return replace(seen, problems=reads.problems + tracked.problems + seen.problems), before
+
+    def _entry_judge(
+        self, order: QuantizedOrder, view: RiskView, before: Booked, *, last: bool
+    ) -> Callable[[Booked], Approved | Denied]:
+        def judge(booked: Booked) -> Approved | Denied:
+            if outdated(before, booked):
+                if not last:
+                    raise _ViewOutdated
+                return evaluate(
+                    order, replace(view, positions=None, now=self._clock.now()).booked(booked), self._limits
+                )
+            return evaluate(order, replace(view, now=self._clock.now()).booked(booked), self._limits)
+
+        return judge
+
+    def _leave(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
+        seen = self._views.for_exit(order.product_id)
+        notes = self.clear_way(order, seen.view.orders)
+        if notes:
+            seen = self._views.for_exit(order.product_id)
+        view = seen.view
+
+        def judge(booked: Booked) -> Approved | Denied:
+            return approve_exit(order, replace(view, now=self._clock.now()).booked(booked), self._limits)
+
+        return self._sender.send(order, judge), (*notes, *seen.notes)
+
+    def clear_way(self, order: QuantizedOrder, orders: OrdersRead | None) -> tuple[str, ...]:
+        """Our own resting orders that this exit would cross are cancelled first; notes say what was done."""
+        if orders is None or not order.takes:
+            return ()
+        crossed = [other for other in orders.orders if crosses(order, other)]
+        if not crossed:
+            return ()
+        report = self._canceller.cancel([str(other.venue_order_id) for other in crossed])
+        return (f"cancelled {len(report.gone)} of {len(crossed)} own orders in the way", *report.problems)
+
+    def _switch_stands(self, intent: OrderIntent) -> Denied | None:
+        """A courtesy: with the switch engaged nothing is even read. The gate looks again, for real, at the send (R1)."""
+        if intent.road is Road.SWITCH:
+            return None
+        facts = self._halts.facts()
+        if facts.state is HaltState.RELEASED:
+            return None
+        denied = switch_denial(facts.reason or f"latch {facts.latch}, journal {facts.journal}")
+        try:
+            self._journal.decide(intent, intent.size, lambda booked: denied)
+        except JournalUnavailable as error:  # the answer stands without its record: nothing is sent either way
+            self._diagnostics.alarm("denial_unrecorded", intent_id=intent.id, problem=error.message)
+        return denied
+
+    # --- endings -------------------------------------------------------------------------------------------
+
+    def _finish(
+        self, order: QuantizedOrder, ended: Denied | Known | Sent, notes: tuple[str, ...], wait: timedelta
+    ) -> PlaceReport:
+        intent = order.intent
+        if isinstance(ended, Denied):
+            return PlaceReport(intent_id=intent.id, denied=ended, outcome=None, order=None, notes=notes)
+        if isinstance(ended, Known):
+            return self._replay(ended.record, intent, wait)
+        notes += ended.notes
+        outcome = self.end_doubt(intent.id, ended.outcome, wait)
+        denied = gate_refused(outcome)
+        if denied is not None:
+            return PlaceReport(intent_id=intent.id, denied=denied, outcome=None, order=None, notes=notes)
+        venue_order, more = self.read_back(intent.id, outcome, one_shot=order.one_shot)
+        return PlaceReport(intent_id=intent.id, denied=None, outcome=outcome, order=venue_order, notes=notes + more)
+
+    def end_doubt(self, intent_id: IntentId, outcome: SubmitOutcome, wait: timedelta) -> SubmitOutcome:
+        """Unknown is looked into for `wait`; a contradiction is not, for no listing can settle it."""
+        if not isinstance(outcome, Unknown) or outcome.alarm:
+            return outcome
+        try:
+            record = self._journal.intent(intent_id)
+            if record is None:
+                raise InvariantBroken(f"intent {intent_id} was committed and is not in the journal")
+            found = self._resolver.resolve(record, self._clock.now() + wait)
+        except JournalUnavailable as error:
+            raise OutcomeUnrecorded(intent_id, outcome, error) from error
+        if isinstance(found, Unknown) and not found.alarm:
+            return replace(outcome, evidence=f"{outcome.evidence}; {found.evidence}")
+        return found
+
+    def _replay(self, record: IntentRecord, intent: OrderIntent, wait: timedelta) -> PlaceReport:
+        """The stored intent's outcome; nothing is sent. Doubt is looked into once more, which only reads."""
+        if not isinstance(record.intent, OrderIntent) or not same_terms(record.intent, intent):
+            raise UsageError(
+                f"id {intent.id} was used before for other terms; nothing was sent", fix="choose another id"
+            )
+        outcome = record.outcome
+        if record.stage.in_doubt:
+            doubt = outcome or Unknown(reason="in_doubt", evidence="the outcome was never recorded")
+            outcome = self.end_doubt(intent.id, doubt, wait)
+            record = self._journal.intent(intent.id) or record
+        denied = record.denied
+        if denied is None and outcome is not None:
+            denied = gate_refused(outcome)
+        return PlaceReport(
+            intent_id=intent.id,
+            denied=denied,
+            outcome=None if denied is not None else outcome,
+            order=record.order,
+            notes=("this id was placed before: nothing was sent this time",),
+            replayed=True,
+        )
+
+    def read_back(
+        self, intent_id: IntentId, outcome: SubmitOutcome, *, one_shot: bool
+    ) -> tuple[VenueOrder | None, tuple[str, ...]]:
+        """The accepted order as the venue shows it once it settled, booked; a failed read is a note, never an ending."""
+        if not isinstance(outcome, Accepted):
+            return None, ()
+        reads, order = Reads(), outcome.order
+        deadline = self._clock.now() + (READ_BACK_ONE_SHOT if one_shot else READ_BACK_RESTING)
+        while not _settled(order, one_shot=one_shot):
+            order = reads.attempt("order", lambda: self._venue.order(outcome.venue_order_id)) or order
+            if _settled(order, one_shot=one_shot) or self._clock.now() >= deadline:
+                break
+            self._clock.sleep(READ_BACK_PAUSE)
+        if order is None:
+            return None, reads.notes or ("accepted; the venue does not show the order yet",)
+        return order, tuple(problem.note for problem in self._tracker.settle([(order, intent_id)]))
+
+    # --- others ----------------------------------------------------------------------------------------------
+
+    def cancel(self, ids: Sequence[str], *, wait: timedelta = timedelta(seconds=10)) -> CancelReport:
+        """Each id is proven gone or named as live or unproven; a broken journal stops nothing."""
+        return self._canceller.cancel(ids, wait=wait)
+
+    def cancel_all(
+        self, product_id: ProductId | None = None, *, wait: timedelta = timedelta(seconds=10)
+    ) -> CancelReport:
+        """No derivatives order rests (on this product), or the report says which may."""
+        return self._canceller.cancel_all(product_id, wait=wait)
+
+    def preview(self, intent: OrderIntent) -> PreviewReport:
+        """What the venue would say and what we would; nothing is committed and nothing sent."""
+        order = quantize(intent, self._views.product(intent.product_id))
+        reads = Reads()
+        preview = reads.attempt("preview", lambda: self._venue.preview(order))
+        if intent.road is Road.ENTRY:
+            seen = self._views.fresh(order.product_id, product=order.product)
+            verdict = evaluate(order, seen.view.booked(self._journal.booked()), self._limits)
+        else:
+            seen = self._views.for_exit(order.product_id)
+            verdict = approve_exit(order, seen.view.booked(self._journal.booked()), self._limits)
+        denied = verdict if isinstance(verdict, Denied) else None
+        notes = reads.notes + seen.notes + (() if isinstance(verdict, Denied) else verdict.notes)
+        return PreviewReport(order=order, preview=preview, denied=denied, notes=notes)
+
+
+def outdated(before: Booked, now: Booked) -> bool:
+    """True when an order that could fill ended after `before` was read: positions read since may lack its fill.
+
+    An order that is still live is counted whole, and one proven to have ended empty changed nothing.
+    """
+    live_now = {order.intent_id for order in now.live}
+    empty = {recent.intent_id for recent in now.recent if recent.ended_empty}
+    was_live = {order.intent_id for order in before.live if order.intent_id is not None}
+    came_since = {recent.intent_id for recent in now.recent} - {recent.intent_id for recent in before.recent}
+    return bool((was_live | came_since) - live_now - empty)
+
+
+def crosses(order: QuantizedOrder, other: VenueOrder) -> bool:
+    """True when taking with `order` could meet `other`, a live order of the same portfolio."""
+    if other.product_id != order.product_id or other.side is order.side or other.status.final:
+        return False
+    if order.limit_price is None or other.limit_price is None:
+        return True
+    if order.side is Side.BUY:
+        return order.limit_price >= other.limit_price
+    return order.limit_price <= other.limit_price
+
+
+def same_terms(stored: OrderIntent, asked: OrderIntent) -> bool:
+    """True when both ask for the same order; why, when and with which overrides it was asked does not matter."""
+    return _terms(stored) == _terms(asked)
+
+
+def _terms(intent: OrderIntent) -> OrderIntent:
+    return replace(
+        intent,
+        created_at=datetime.min,  # noqa: DTZ901 - a placeholder on both sides of one comparison, never shown
+        reason="",
+        again=False,
+        rest_through=False,
+        origin=Origin.OPERATOR,
+        size=Size(intent.size.normalize()),
+    )
+
+
+def _settled(order: VenueOrder | None, *, one_shot: bool) -> bool:
+    if order is None:
+        return False
+    return order.status.final if one_shot else order.status not in _SETTLING
