@@ -1,8 +1,8 @@
 """The documents are held to the code: links resolve, and every public code has its place on a page."""
 
-import ast
-import importlib.util
+import dataclasses
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,20 +70,35 @@ def test_every_denial_code_stands_on_its_page() -> None:
     assert sorted({str(code) for code in verdicts.DenialCode} - listed) == []
 
 
-def test_every_limit_stands_on_its_page() -> None:
-    if importlib.util.find_spec("perpsctl.risk") is None or not (REPOSITORY / "perpsctl/risk/limits.py").exists():
-        pytest.skip("the limits are not built yet")
-    tree = ast.parse((REPOSITORY / "perpsctl/risk/limits.py").read_text(encoding="utf-8"))
-    fields = [
-        item.target.id
-        for node in tree.body
-        if isinstance(node, ast.ClassDef) and node.name == "RiskLimits"
-        for item in node.body
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-    ]
+def test_every_limit_stands_on_its_page_with_its_default() -> None:
+    limits = pytest.importorskip("perpsctl.risk.limits", reason="the limits are not built yet")
     page = (REPOSITORY / "docs/risk.md").read_text(encoding="utf-8")
-    assert fields
-    assert [name for name in fields if f"`{name}`" not in page] == []
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]+?) \|", page, re.MULTILINE))
+    defaults = limits.RiskLimits()
+    wrong = []
+    for name in (field.name for field in dataclasses.fields(limits.RiskLimits)):
+        value = getattr(defaults, name)
+        told = "not set" if value is None else "empty" if value == () else str(value)
+        if name == "loss_policy":  # told in a sentence, not in a row
+            assert f"`loss_policy` (default `{value}`)" in page
+        elif rows.get(name, "").strip("`") != told:
+            wrong.append(f"{name}: the page says {rows.get(name)!r}, the code {told!r}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_configuration_shown_on_the_page_loads(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```\s*$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if not blocks:
+        return
+    settings = pytest.importorskip("perpsctl.settings", reason="configuration is not built yet")
+    for block in blocks:
+        file = tmp_path / "perpsctl.toml"
+        file.write_text(block, encoding="utf-8")
+        names = list(tomllib.loads(block)["profile"])
+        assert names
+        for name in names:
+            assert settings.load(profile=name, config=str(file), environ={}).name == name
 
 
 def test_the_readme_shows_the_two_commands() -> None:
