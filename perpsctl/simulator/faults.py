@@ -1,54 +1,31 @@
-"""The fault catalogue as data: what can go wrong, when it fires, and how often it has.
+"""Which armed fault fires when. Whether, never how: faces and core interpret what they are handed.
 
-Wire-level faults are `Effect`s that the faces interpret; exchange-level faults are asked for inside the core. This
-room decides only *whether* a fault fires; it never touches an order or a socket. Ids are those of the project's fault
-catalogue (N, E, A rows).
+Wire-level faults are asked for once per request by a face (`wire_effects`); exchange-level ones by the core
+(`exchange_fault`). The same seed and the same requests fire the same faults.
 """
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
+
+from perpsctl.simulator.fault_catalogue import AFTER, BY_NAME, CATALOGUE, STORM_SECONDS, WRITES, CatalogueEntry, EffectKind, Value
+from perpsctl.simulator.seeded import bits, seed_of
+
+__all__ = ["Effect", "EffectKind", "FaultState", "Faults", "UnknownFault", "Value"]
+
+STANDING = frozenset({EffectKind.CLOCK_OFFSET, EffectKind.OTHER_PORTFOLIO, EffectKind.TRANSFER_RIGHT})
+PROBABILITY_PARTS = 1_000_000_000
 
 
-class EffectKind(StrEnum):
-    """What a face does to a request or its answer."""
-
-    HTTP_429 = "http_429"  # retry_after: seconds|date|past|negative|day_ahead|none, seconds: N, body: json|html
-    HTTP_STATUS = "http_status"  # status: 500|502|503|504, when: before|after the core handled it
-    REFUSE_CONNECTION = "refuse_connection"  # nothing is read
-    DNS_FAILURE = "dns_failure"  # in process only
-    RESET = "reset"  # when: during_request|before|after|mid_body
-    DELAY = "delay"  # when: before|after, seconds: N; the request is handled exactly once
-    DEFER = "defer"  # no answer; the core handles the request `seconds` later (delayed acceptance)
-    OTHER_RESPONSE = "other_response"  # the previous answer is sent again in place of this one
-    DUPLICATE_RESPONSE = "duplicate_response"  # this answer is written twice on the connection
-    SLOW_BODY = "slow_body"  # one byte every interval_ms
-    SLOW_READ = "slow_read"  # the request is read at bytes_per_second
-    TRUNCATED_BODY = "truncated_body"  # Content-Length is right for the cut body
-    EMPTY_BODY = "empty_body"
-    WRONG_CONTENT_TYPE = "wrong_content_type"
-    HTML_200 = "html_200"
-    REDIRECT = "redirect"  # status: 301|302|307|308, target: same|other|loop
-    CLOSE_IDLE = "close_idle"  # the kept connection is closed as the next request starts
-    BAD_CHUNKS = "bad_chunks"  # form: broken|lying_length
-    SLICED = "sliced"  # segments of `bytes` every interval_ms
-    CLOCK_OFFSET = "clock_offset"  # seconds: N; the venue's clock differs (A1)
-    KEY_EXPIRED = "key_expired"  # 401
-    SCOPE_REVOKED = "scope_revoked"  # scope: trade|view; 403
-    IP_NOT_ALLOWED = "ip_not_allowed"
-    UNAUTHORIZED = "unauthorized"  # 401 now and then
-    OTHER_PORTFOLIO = "other_portfolio"
-    TRANSFER_RIGHT = "transfer_right"
-
-
-Value = str | int
+class UnknownFault(ValueError):
+    """No such fault, operation or parameter can be armed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One thing to do to this request. `after` is true when the core handles the request first."""
+    """One thing to do to this request."""
 
     fault: str  # catalogue id
     kind: EffectKind
@@ -56,8 +33,8 @@ class Effect:
 
     @property
     def after(self) -> bool:
-        """True when the request takes effect at the exchange although the client may never learn it."""
-        ...
+        """True when the exchange handles the request although the client may never learn it."""
+        return self.kind in AFTER or self.params.get("when") in {"after", "mid_body"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +42,7 @@ class FaultState:
     """An armed fault and what became of it."""
 
     handle: int
-    fault: str  # catalogue id
+    fault: str
     name: str
     operation: str
     nth: int
@@ -78,25 +55,183 @@ class FaultState:
     spent: bool
 
 
-class Faults:
-    """Armed faults. One seeded draw per probable fault keeps a run repeatable."""
+@dataclass(slots=True)
+class _Armed:
+    handle: int
+    entry: CatalogueEntry
+    operation: str
+    nth: int
+    count: int | None
+    probability: Decimal | None
+    seed: int
+    until: datetime | None
+    params: dict[str, Value]
+    seen: int = 0
+    fired: int = field(default=0)
 
-    def __init__(self, now: Callable[[], datetime]) -> None: ...
+    def matches(self, operation: str) -> bool:
+        if self.operation == "any":
+            return True
+        if self.operation in {"reads", "writes"}:
+            return (operation in WRITES) == (self.operation == "writes")
+        return self.operation == operation
+
+    def spent(self, now: datetime) -> bool:
+        return (self.count is not None and self.fired >= self.count) or (self.until is not None and now >= self.until)
+
+    def fires(self, operation: str, now: datetime) -> bool:
+        """Counts a matching request and says whether the fault strikes it."""
+        if self.spent(now) or not self.matches(operation):
+            return False
+        self.seen += 1
+        if self.seen < self.nth:
+            return False
+        if self.probability is not None:
+            draw = bits(seed_of("fault", self.seed, self.entry.fault), self.seen) % PROBABILITY_PARTS
+            if draw >= self.probability * PROBABILITY_PARTS:
+                return False
+        self.fired += 1
+        return True
+
+
+class Faults:
+    """The armed faults of one exchange. Safe to call from several threads."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._armed: list[_Armed] = []
+        self._next = 1
+        self._lock = threading.Lock()
+
     def arm(
         self,
-        name: str,  # catalogue id or name
+        name: str,
         *,
-        operation: str | None = None,  # default: the fault's own; "any", "reads", "writes" or an operation
-        nth: int = 1,  # fires from the nth matching request on
-        count: int | None = 1,  # how often; None: until disarmed
+        operation: str | None = None,
+        nth: int = 1,
+        count: int | None = 1,
         probability: Decimal | None = None,
         seed: int = 0,
         for_seconds: int | None = None,
         **params: Value,
-    ) -> int: ...
-    def disarm(self, handle: int | None = None, name: str | None = None) -> int: ...  # how many; neither given: all
-    def armed(self) -> tuple[FaultState, ...]: ...
-    def wire_effects(self, operation: str) -> tuple[Effect, ...]: ...  # once per request; counts it
-    def exchange_fault(self, fault: str, operation: str) -> dict[str, Value] | None: ...  # core only
-    def clock_offset_s(self) -> int: ...  # A1, without counting a request
-    def catalogue(self) -> tuple[tuple[str, str, str], ...]: ...  # id, name, what it does
+    ) -> int:
+        """Arms a fault by catalogue id or name and returns its handle. Raises UnknownFault.
+
+        It fires from the `nth` matching request on, `count` times (None: until disarmed), each time with
+        `probability` (None: surely), for at most `for_seconds`. A lasting fault left at `count=1` holds until
+        disarmed. Operations: "any", "reads", "writes", or a face's operation such as "create_order".
+        """
+        entry = BY_NAME.get(name)
+        if entry is None:
+            raise UnknownFault(f"no fault is called {name!r}; `sim fault list` shows them")
+        unknown = params.keys() - {key for key, _ in entry.defaults}
+        if unknown:
+            raise UnknownFault(f"{entry.fault} has no parameter {', '.join(sorted(unknown))}")
+        if nth < 1 or (count is not None and count < 1) or (for_seconds is not None and for_seconds < 1):
+            raise UnknownFault("nth, count and for_seconds are at least 1")
+        if probability is not None and not 0 <= probability <= 1:
+            raise UnknownFault("a probability lies between 0 and 1")
+        for key, default in entry.defaults:
+            if key in params and isinstance(params[key], int) is not isinstance(default, int):
+                raise UnknownFault(f"{entry.fault} {key} is {'a number' if isinstance(default, int) else 'a word'}")
+        if entry.lasting and count == 1:
+            count = None
+        if entry.fault == "N6" and for_seconds is None:
+            for_seconds = STORM_SECONDS
+        with self._lock:
+            armed = _Armed(
+                handle=self._next,
+                entry=entry,
+                operation=operation or entry.operation,
+                nth=nth,
+                count=count,
+                probability=probability,
+                seed=seed,
+                until=None if for_seconds is None else self._now() + timedelta(seconds=for_seconds),
+                params={**dict(entry.defaults), **params},
+            )
+            self._next += 1
+            self._armed.append(armed)
+            return armed.handle
+
+    def disarm(self, handle: int | None = None, name: str | None = None) -> int:
+        """Removes a fault by handle, all of a name or id, or all; returns how many there were."""
+        with self._lock:
+            before = len(self._armed)
+            self._armed = [
+                armed
+                for armed in self._armed
+                if not (
+                    (handle is None or armed.handle == handle)
+                    and (name is None or name in {armed.entry.fault, armed.entry.name})
+                )
+            ]
+            return before - len(self._armed)
+
+    def armed(self) -> tuple[FaultState, ...]:
+        """Every armed fault, spent ones included, with how often each was seen and fired."""
+        now = self._now()
+        with self._lock:
+            return tuple(
+                FaultState(
+                    handle=armed.handle,
+                    fault=armed.entry.fault,
+                    name=armed.entry.name,
+                    operation=armed.operation,
+                    nth=armed.nth,
+                    count=armed.count,
+                    probability=armed.probability,
+                    seen=armed.seen,
+                    fired=armed.fired,
+                    until=armed.until,
+                    params=dict(armed.params),
+                    spent=armed.spent(now),
+                )
+                for armed in self._armed
+            )
+
+    def wire_effects(self, operation: str) -> tuple[Effect, ...]:
+        """What to do to this request, in the order of arming. Call it exactly once per request: it counts."""
+        if not self._armed:
+            return ()
+        now = self._now()
+        with self._lock:
+            return tuple(
+                Effect(fault=armed.entry.fault, kind=armed.entry.kind, params=dict(armed.params))
+                for armed in self._armed
+                if armed.entry.kind not in STANDING
+                and armed.entry.kind is not EffectKind.EXCHANGE
+                and armed.fires(operation, now)
+            )
+
+    def exchange_fault(self, fault: str, operation: str) -> dict[str, Value] | None:
+        """The parameters of an exchange-level fault if it strikes this operation, else None. Counts it."""
+        if not self._armed:
+            return None
+        now = self._now()
+        with self._lock:
+            for armed in self._armed:
+                if armed.entry.fault == fault and armed.fires(operation, now):
+                    return dict(armed.params)
+        return None
+
+    def standing(self, fault: str, operation: str = "any") -> dict[str, Value] | None:
+        """The parameters of a lasting state of the venue (A1, A6, A7) while it holds; counts as fired."""
+        now = self._now()
+        with self._lock:
+            for armed in self._armed:
+                if armed.entry.fault == fault and armed.entry.kind in STANDING and armed.fires(operation, now):
+                    return dict(armed.params)
+        return None
+
+    def clock_offset_s(self) -> int:
+        """By how many seconds the venue's clock is ahead of the host's (fault A1); 0 where it is right."""
+        if not self._armed:
+            return 0
+        params = self.standing("A1")
+        return int(params["seconds"]) if params is not None else 0
+
+    @staticmethod
+    def catalogue() -> tuple[tuple[str, str, str], ...]:
+        """(id, name, what it does) of everything that can be armed."""
+        return tuple((entry.fault, entry.name, entry.does) for entry in CATALOGUE)
