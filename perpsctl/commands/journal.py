@@ -1,0 +1,27 @@
+"""`journal`: where the record is, and whether it is whole."""
+
+import typer
+
+from perpsctl.commands.globals import command, new_group
+from perpsctl.commands.output import finish
+from perpsctl.commands.toolkits import open_toolkit
+
+app = new_group("The durable record: where it is and whether it is whole.")
+
+
+@command(app, "info")
+def info(ctx: typer.Context) -> None:
+    """Show path, size, rows, schema and head of the journal."""
+    from perpsctl.render import operations
+
+    with open_toolkit(ctx) as toolkit:
+        finish(ctx, operations.journal_info(toolkit.journal_info()))
+
+
+@command(app, "check")
+def check(ctx: typer.Context) -> None:
+    """Verify every row's hash and the chain; exit 8 names the first bad row."""
+    from perpsctl.render import operations
+
+    with open_toolkit(ctx) as toolkit:
+        finish(ctx, operations.journal_checked(toolkit.journal.check(full=True)))

@@ -1,0 +1,201 @@
+"""`order`: the road of an order from the terminal. Every entry passes the desk; every ending has its exit code."""
+
+from typing import Annotated
+
+import typer
+
+from perpsctl.commands import inputs
+from perpsctl.commands.globals import command, new_group
+from perpsctl.commands.output import finish
+from perpsctl.commands.toolkits import confirm, open_toolkit
+from perpsctl.domain.errors import UsageError
+from perpsctl.domain.orders import OrderType
+
+app = new_group("Preview, place, edit, cancel and look at orders.")
+
+AllOption = Annotated[bool, typer.Option("--all", help="The history, not only what is open.")]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Where an edit is refused: cancel, prove it, place the remainder.")
+]
+UnboundedOption = Annotated[
+    bool, typer.Option("--unbounded", help="The venue's own close call, which has no price bound.")
+]
+IntentArgument = Annotated[str, typer.Argument(metavar="ID", help="An intent's or an order's id.")]
+MaybeIntent = Annotated[str | None, typer.Argument(metavar="[ID]", help="One intent; none: all in doubt.")]
+DecideOption = Annotated[
+    str | None,
+    typer.Option("--decide", metavar="absent|ORDER_ID", help="End the doubt by your word.", show_default=False),
+]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the record.", show_default=False)
+]
+ByOption = Annotated[
+    str | None, typer.Option("--by", metavar="NAME", help="Who [default: the OS user].", show_default=False)
+]
+
+
+@command(app, "place")
+def place(
+    ctx: typer.Context,
+    product: inputs.ProductOption,
+    side: inputs.SideOption,
+    size: inputs.SizeOption = None,
+    contracts: inputs.ContractsOption = None,
+    kind: inputs.TypeOption = OrderType.LIMIT,
+    price: inputs.PriceOption = None,
+    stop_price: inputs.StopOption = None,
+    tif: inputs.TifOption = None,
+    post_only: inputs.PostOnlyOption = False,
+    reduce_only: inputs.ReduceOnlyOption = False,
+    expires: inputs.ExpiresOption = None,
+    client_order_id: inputs.ClientIdOption = None,
+    wait: inputs.WaitOption = "20s",
+    again: inputs.AgainOption = False,
+    rest_through: inputs.RestThroughOption = False,
+) -> None:
+    """Place one order and report what became of it."""
+    from perpsctl.render import orders
+
+    waited = inputs.a_duration(wait, "--wait")
+    terms = inputs.terms(
+        product=product, side=side, size=size, contracts=contracts, kind=kind, price=price, stop_price=stop_price,
+        tif=tif, post_only=post_only, reduce_only=reduce_only, expires=expires, client_order_id=client_order_id,
+        again=again, rest_through=rest_through,
+    )  # fmt: skip
+    with open_toolkit(ctx) as toolkit:
+        finish(ctx, orders.placed(toolkit.desk.place(toolkit.intent(terms), wait=waited)))
+
+
+@command(app, "preview")
+def preview(
+    ctx: typer.Context,
+    product: inputs.ProductOption,
+    side: inputs.SideOption,
+    size: inputs.SizeOption = None,
+    contracts: inputs.ContractsOption = None,
+    kind: inputs.TypeOption = OrderType.LIMIT,
+    price: inputs.PriceOption = None,
+    stop_price: inputs.StopOption = None,
+    tif: inputs.TifOption = None,
+    post_only: inputs.PostOnlyOption = False,
+    reduce_only: inputs.ReduceOnlyOption = False,
+    expires: inputs.ExpiresOption = None,
+) -> None:
+    """Ask the venue what an order would do; nothing is placed."""
+    from perpsctl.render import orders
+
+    terms = inputs.terms(
+        product=product, side=side, size=size, contracts=contracts, kind=kind, price=price, stop_price=stop_price,
+        tif=tif, post_only=post_only, reduce_only=reduce_only, expires=expires,
+    )  # fmt: skip
+    with open_toolkit(ctx) as toolkit:
+        quantized = toolkit.quantized(toolkit.intent(terms))
+        finish(ctx, orders.previewed(quantized, toolkit.venue.preview(quantized)))
+
+
+@command(app, "edit")
+def edit(
+    ctx: typer.Context,
+    target: IntentArgument,
+    price: inputs.PriceOption = None,
+    size: inputs.SizeOption = None,
+    replace: ReplaceOption = False,
+    client_order_id: inputs.ClientIdOption = None,
+    wait: inputs.WaitOption = "20s",
+) -> None:
+    """Change the price or the total size of an open order of ours."""
+    from perpsctl.render import orders
+
+    new_price, new_size = inputs.a_price(price), None if size is None else inputs.a_size(size)
+    if new_price is None and new_size is None:
+        raise UsageError("an edit needs --price or --size")
+    waited, named = inputs.a_duration(wait, "--wait"), inputs.an_intent_id(client_order_id)
+    with open_toolkit(ctx) as toolkit:
+        intent = toolkit.edit_intent(inputs.an_order_id(target), price=new_price, size=new_size, intent_id=named)
+        report = toolkit.desk.edit(intent, wait=waited, replace=replace)
+        finish(ctx, orders.placed(report, what="edit"))
+
+
+@command(app, "cancel")
+def cancel(ctx: typer.Context, ids: inputs.IdsArgument, wait: inputs.WaitOption = "10s") -> None:
+    """Cancel orders by id and prove by a read that they are gone."""
+    from perpsctl.render import orders
+
+    waited, wanted = inputs.a_duration(wait, "--wait"), [inputs.an_order_id(text) for text in ids]
+    with open_toolkit(ctx) as toolkit:
+        finish(ctx, orders.cancelled(toolkit.desk.cancel(toolkit.venue_ids(wanted), wait=waited)))
+
+
+@command(app, "cancel-all")
+def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: inputs.WaitOption = "10s") -> None:
+    """Cancel every derivatives order of the portfolio, whoever placed it; spot orders are left alone."""
+    from perpsctl.render import orders
+
+    waited = inputs.a_duration(wait, "--wait")
+    with open_toolkit(ctx) as toolkit:
+        confirm(ctx, toolkit, "cancel all orders")
+        only = None if product is None else toolkit.find_product(product).product_id
+        finish(ctx, orders.cancelled(toolkit.desk.cancel_all(only, wait=waited)))
+
+
+@command(app, "list")
+def list_orders(ctx: typer.Context, everything: AllOption = False) -> None:
+    """List what is open at the venue with the journal's word on it; what is in doubt stands first."""
+    from perpsctl.render import orders
+
+    with open_toolkit(ctx) as toolkit:
+        live = toolkit.venue.live_orders()
+        records = toolkit.journal.intents(limit=200) if everything else toolkit.unfinished()
+        finish(ctx, orders.listed(live.orders, records, everything=everything))
+
+
+@command(app, "show")
+def show(ctx: typer.Context, target: IntentArgument) -> None:
+    """Show one intent or order with everything known of it."""
+    from perpsctl.render import orders
+
+    wanted = inputs.an_order_id(target)
+    with open_toolkit(ctx) as toolkit:
+        record = toolkit.record_of(wanted)
+        if record is not None:
+            finish(ctx, orders.shown_record(record, toolkit.order_of(record)))
+        found = toolkit.venue.order(wanted)
+        if found is None:
+            raise UsageError("neither the journal nor the venue knows this id", fix="see `perpsctl order list --all`")
+        finish(ctx, orders.shown_order(found))
+
+
+@command(app, "resolve")
+def resolve(
+    ctx: typer.Context,
+    target: MaybeIntent = None,
+    wait: inputs.WaitOption = "60s",
+    decide: DecideOption = None,
+    reason: ReasonOption = None,
+    by: ByOption = None,
+) -> None:
+    """End doubt by evidence: look for orders whose outcome is unknown. With --decide, end it by your own word."""
+    from perpsctl.render import orders
+
+    waited = inputs.a_duration(wait, "--wait")
+    wanted = None if target is None else inputs.an_order_id(target)
+    if decide is not None and (wanted is None or not reason):
+        raise UsageError("--decide needs one intent's id and --reason")
+    with open_toolkit(ctx) as toolkit:
+        if decide is not None and wanted is not None and reason:
+            toolkit.decide_doubt(wanted, decide, reason=reason, by=by)
+            finish(ctx, orders.resolved(toolkit.records([wanted])))
+        finish(ctx, orders.resolved(toolkit.resolve(wanted, waited)))
+
+
+@command(app, "close")
+def close(
+    ctx: typer.Context,
+    product: inputs.ProductOption,
+    unbounded: UnboundedOption = False,
+    wait: inputs.WaitOption = "20s",
+) -> None:
+    """Close one product's position: an order that can only reduce, bounded in price."""
+    from perpsctl.commands.positions import close_positions
+
+    close_positions(ctx, product, unbounded=unbounded, wait=wait)
