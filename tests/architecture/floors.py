@@ -19,8 +19,9 @@ ARROWS: dict[str, frozenset[str]] = {
     # siblings, strangers to one another; bootstrap introduces them
     "exchange": frozenset({"wire", "domain"}),
     "risk": frozenset({"domain"}),
-    "journal": frozenset({"domain"}),
+    "journal": frozenset({"domain", "latch", "places"}),  # its halts join the latch; its files live beside it
     "systemports": frozenset({"domain"}),
+    "diagnostics": frozenset({"domain"}),
     # floor 4
     "engine": frozenset({"domain", "risk", "latch"}),
     "checks": frozenset({"domain", "risk", "latch"}),
@@ -30,7 +31,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "settings": frozenset({"domain", "risk", "latch", "places"}),
     "bootstrap": frozenset(
         {
-            *("domain", "wire", "exchange", "risk", "journal", "systemports"),
+            *("domain", "wire", "exchange", "risk", "journal", "systemports", "diagnostics"),
             *("engine", "checks", "reporting", "render", "latch", "places", "settings"),
             # The one door into the simulator: starting its process on first use of a sim profile.
             # The exchange itself stays on the other side of a socket.
