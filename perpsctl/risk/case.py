@@ -13,7 +13,7 @@ from decimal import Decimal
 from perpsctl.domain.accounts import Booked, RiskView
 from perpsctl.domain.ids import IntentId, ProductId
 from perpsctl.domain.market import Mark, MarkSource
-from perpsctl.domain.numbers import NO_SIZE, Notional, Price, Size
+from perpsctl.domain.numbers import NO_SIZE, ZERO, Notional, Price, Size
 from perpsctl.domain.orders import OrderType, Origin, QuantizedEdit, QuantizedOrder, Road
 from perpsctl.domain.products import Product
 from perpsctl.domain.sides import Side
@@ -67,6 +67,7 @@ class Case:
     by_product: Mapping[ProductId, Exposure] | None  # with it; None when positions could not be read
     exposure: Exposure | None  # of the product judged, with it
     before: Exposure | None  # of the product judged, without it
+    gross: Decimal | None  # worst cases of all products at their marks, with it; None when a part is not known
     loss: LossReading | None  # None when the journal or the balances could not be read
     reduces: bool  # provably, against the smallest position any live order can leave
 
@@ -76,10 +77,7 @@ class Case:
 
     def mark_of(self, product_id: ProductId) -> Mark | None:
         """A mark to value that product with; None when there is only a last known price, or nothing."""
-        if product_id == self.product.product_id:
-            return self.mark
-        mark = self.view.marks.get(product_id)
-        return None if mark is None or mark.source is MarkSource.LAST_KNOWN else mark
+        return self.mark if product_id == self.product.product_id else _usable(self.view.marks.get(product_id))
 
 
 def order_case(order: QuantizedOrder, view: RiskView, limits: RiskLimits) -> Case:
@@ -88,6 +86,7 @@ def order_case(order: QuantizedOrder, view: RiskView, limits: RiskLimits) -> Cas
     exit_road = intent.road is not Road.ENTRY
     live = _live(view, intent.id, allowance=timedelta(0) if exit_road else UNSEEN_ALLOWANCE)
     by_product, before, after = _exposed(view, live, order.product_id, order.side, order.size)
+    mark = _mark(view)
     return Case(
         view=view,
         limits=limits,
@@ -110,13 +109,14 @@ def order_case(order: QuantizedOrder, view: RiskView, limits: RiskLimits) -> Cas
         again=intent.again,
         rest_through=intent.rest_through,
         expires=intent.expires,
-        mark=_mark(view),
+        mark=mark,
         equity=None if view.account is None else view.account.equity,
         live=live,
         by_product=by_product,
         exposure=after,
         before=before,
-        loss=_loss(view),
+        gross=_gross(view, mark, by_product),
+        loss=_loss(view, mark),
         reduces=_reduces(before, live, order.product_id, order.side, order.size),
     )
 
@@ -126,6 +126,7 @@ def edit_case(edit: QuantizedEdit, view: RiskView, limits: RiskLimits) -> Case:
     others, listed = without(_live(view, edit.intent.id), edit.intent.venue_order_id, edit.intent.target)
     size = Size(max(edit.old_size - edit.filled, edit.new_size - edit.filled, listed, NO_SIZE))
     by_product, before, after = _exposed(view, others, edit.product_id, edit.side, size)
+    mark = _mark(view)
     return Case(
         view=view,
         limits=limits,
@@ -148,13 +149,14 @@ def edit_case(edit: QuantizedEdit, view: RiskView, limits: RiskLimits) -> Case:
         again=True,
         rest_through=False,
         expires=None,
-        mark=_mark(view),
+        mark=mark,
         equity=None if view.account is None else view.account.equity,
         live=others,
         by_product=by_product,
         exposure=after,
         before=before,
-        loss=_loss(view),
+        gross=_gross(view, mark, by_product),
+        loss=_loss(view, mark),
         reduces=_reduces(before, others, edit.product_id, edit.side, size),
     )
 
@@ -191,6 +193,25 @@ def _reduces(before: Exposure | None, live: LiveSet, product_id: ProductId, side
     return size <= before.least_left(side)
 
 
+def _usable(mark: Mark | None) -> Mark | None:
+    return None if mark is None or mark.source is MarkSource.LAST_KNOWN else mark
+
+
+def _gross(view: RiskView, own: Mark | None, by_product: Mapping[ProductId, Exposure] | None) -> Decimal | None:
+    if by_product is None:
+        return None
+    total = ZERO
+    for product_id, exposure in by_product.items():
+        worst = exposure.worst
+        if not worst:
+            continue
+        mark = own if product_id == view.product.product_id else _usable(view.marks.get(product_id))
+        if mark is None:
+            return None
+        total += worst * mark.price
+    return total
+
+
 def _mark(view: RiskView) -> Mark | None:
     """The venue's own mark where it publishes one, else the middle of a sound book; never a last known price."""
     given = view.marks.get(view.product.product_id)
@@ -199,9 +220,8 @@ def _mark(view: RiskView) -> Mark | None:
     return view.market.mark()
 
 
-def _loss(view: RiskView) -> LossReading | None:
+def _loss(view: RiskView, mark: Mark | None) -> LossReading | None:
     if view.booked_part is None or view.account is None:
         return None
-    mark = _mark(view)
     marks = view.marks if mark is None else {**view.marks, view.product.product_id: mark}
     return read_loss(view.booked_part.loss_bases, view.account.equity, marks)

@@ -34,29 +34,13 @@ def position_share(case: Case) -> Denial | None:
     )
 
 
-def gross_notional(case: Case) -> Decimal | None:
-    """The worst cases of all products at their marks; None when a part is not known, which other rules deny."""
-    if case.by_product is None:
-        return None
-    total = ZERO
-    for product_id, exposure in case.by_product.items():
-        worst = exposure.worst
-        if not worst:
-            continue
-        mark = case.mark_of(product_id)
-        if mark is None:
-            return None
-        total += worst * mark.price
-    return total
-
-
 def gross_share(case: Case) -> Denial | None:
     """The sum of the worst-case positions is within its share of equity."""
     bound = case.limits.gross_max_share
     if case.live.unsized:
         unsized = names(str(order) for _, order in case.live.unsized)
         return denial(DenialCode.GROSS_ABOVE_MAX, UNKNOWN, plain(bound), f"orders of unknown size rest: {unsized}")
-    gross = gross_notional(case)
+    gross = case.gross
     if gross is None or case.equity is None or gross <= bound * case.equity:
         return None
     return denial(
@@ -69,7 +53,7 @@ def gross_share(case: Case) -> Denial | None:
 
 def leverage(case: Case) -> Denial | None:
     """Gross worst-case notional over equity is within the profile's maximum, where it sets one."""
-    bound, gross = case.limits.leverage_max, gross_notional(case)
+    bound, gross = case.limits.leverage_max, case.gross
     if bound is None or gross is None or case.equity is None or gross <= bound * case.equity:
         return None
     return denial(DenialCode.LEVERAGE_ABOVE_MAX, share(gross, case.equity), plain(bound), "x of equity")
@@ -91,7 +75,7 @@ def liquidation_distance(case: Case) -> Denial | None:
         return denial(
             DenialCode.LIQUIDATION_TOO_NEAR, account.margin_level.value, MarginLevel.BASE.value, "margin level"
         )
-    gross = gross_notional(case)
+    gross = case.gross
     if not gross:
         return None
     rate = _dearer_rate(case)

@@ -5,18 +5,27 @@ A read dated ahead of our clock by more than the allowed clock difference is as 
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
 
 from perpsctl.domain.ids import ProductId
-from perpsctl.domain.numbers import bps_between, plain
+from perpsctl.domain.numbers import plain
 from perpsctl.domain.verdicts import Denial, DenialCode
 from perpsctl.risk.case import Case
 from perpsctl.risk.figures import UNKNOWN, denial, milliseconds, names, over, seconds
+
+_BPS = Decimal(10_000)
+
+
+@cache
+def _bound(seconds_: int, milliseconds_: int) -> timedelta:
+    return timedelta(seconds=seconds_, milliseconds=milliseconds_)
 
 
 def too_old(case: Case, as_of: datetime, max_age_s: int) -> bool:
     """True when a read is older than that, or dated ahead by more than the allowed clock difference."""
     age = case.now - as_of
-    return age > timedelta(seconds=max_age_s) or -age > timedelta(milliseconds=case.limits.clock_skew_max_ms)
+    return age > _bound(max_age_s, 0) or age < _bound(0, -case.limits.clock_skew_max_ms)
 
 
 def age_text(case: Case, as_of: datetime) -> str:
@@ -155,10 +164,10 @@ def mark_agrees(case: Case) -> Denial | None:
             continue
         if reference <= 0:
             return denial(DenialCode.MARK_DIVERGES, f"{name} {plain(reference)}", plain(bound), "not a price")
-        apart = abs(bps_between(case.mark.price, reference))
-        if apart > bound:
+        apart = abs(case.mark.price - reference)
+        if apart * _BPS > bound * reference:
             detail = f"bps between mark {plain(case.mark.price)} and {name} {plain(reference)}"
-            return denial(DenialCode.MARK_DIVERGES, over(apart), plain(bound), detail)
+            return denial(DenialCode.MARK_DIVERGES, over(apart * _BPS / reference), plain(bound), detail)
     return None
 
 

@@ -6,6 +6,7 @@ passive price stands has a wide bound of its own. Stop-limits are measured from 
 
 from decimal import Decimal
 
+from perpsctl.domain.market import BookView
 from perpsctl.domain.numbers import ZERO, Price, notional_of, plain
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Denial, DenialCode
@@ -24,14 +25,14 @@ def order_impact(case: Case) -> Denial | None:
     if not case.takes or case.view.market.book is None:
         return None
     bound, book = case.limits.order_impact_max_bps, case.view.market.book
-    impact = book.impact_bps(case.side, case.size)
-    if impact is not None:
-        if impact <= bound:
-            return None
-        return denial(DenialCode.ORDER_IMPACT_ABOVE_MAX, over(impact), plain(bound), "bps from mid")
-    if book.mid is None:
+    mid, walked = book.mid, book.walk(case.side, case.size)
+    if mid is None:
         return None
-    walked = book.walk(case.side, case.size)
+    if walked.average is not None and walked.filled == case.size:
+        cost = (walked.average - mid) * case.side.sign
+        if cost * _BPS <= bound * mid:
+            return None
+        return denial(DenialCode.ORDER_IMPACT_ABOVE_MAX, over(cost * _BPS / mid), plain(bound), "bps from mid")
     return denial(
         DenialCode.ORDER_IMPACT_ABOVE_MAX,
         UNKNOWN,
@@ -45,15 +46,28 @@ def liquidity(case: Case) -> Denial | None:
     book = case.view.market.book
     if not case.takes or book is None:
         return None
-    depth = book.depth_within(case.side, case.limits.liquidity_band_bps)
-    if depth is None or depth >= case.limits.liquidity_min_usd:
+    mid = book.mid
+    if mid is None or _stands_near(case, book, mid):
         return None
+    depth = book.depth_within(case.side, case.limits.liquidity_band_bps) or ZERO
     return denial(
         DenialCode.LIQUIDITY_BELOW_MIN,
         under(depth),
         plain(case.limits.liquidity_min_usd),
         f"USD within {plain(case.limits.liquidity_band_bps)} bps of mid",
     )
+
+
+def _stands_near(case: Case, book: BookView, mid: Price) -> bool:
+    """True as soon as the minimum is found within the band; most books hold it in their first levels."""
+    reach, missing = case.limits.liquidity_band_bps * mid, case.limits.liquidity_min_usd
+    for level in book.hit_by(case.side):
+        if abs(level.price - mid) * _BPS > reach:
+            return False
+        missing -= level.price * level.size
+        if missing <= 0:
+            return True
+    return False
 
 
 def funding_cost(case: Case) -> Denial | None:
