@@ -39,7 +39,8 @@ class WireError(ValueError):
     """The body cannot be read as what was asked for; the message is short, escaped and never holds the body."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(shown(message, _MESSAGE_LENGTH))
+        safe = shown(message, _MESSAGE_LENGTH)
+        super().__init__(safe if len(safe) <= _MESSAGE_LENGTH else f"{safe[:_MESSAGE_LENGTH]}…")
 
 
 class DuplicateKey(WireError):

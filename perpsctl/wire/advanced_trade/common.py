@@ -1,10 +1,11 @@
 """What the payloads of the US venue have in common.
 
-Every field may be absent (`UNSET`): what a conversion cannot do without, it demands. Amounts are text here, whatever
+Every field may be absent (`UNSET`): what a conversion cannot do without, it demands. No field is of an open type, so no
+binary float can come in through one. Amounts are text here, whatever
 they are spelled like on the way in, and are read by `perpsctl.wire.guard.number` when converted, never before.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -42,8 +43,6 @@ class Amount(Body, frozen=True, kw_only=True, gc=False):
 
 # Flat text in some bodies, an Amount in others, for the same field (reference 7, conflicting sources).
 Money = Number | Amount
-
-Opaque = dict[str, Any]  # kept as it came, never converted
 
 
 def is_absent(value: object) -> bool:

@@ -101,7 +101,8 @@ def position_from(body: futures.FuturesPositionBody, contract_sizes: Mapping[Pro
     contracts = reading.not_below_zero(body.number_of_contracts, "number_of_contracts")
     if product not in contract_sizes:
         raise WireError(f"the contract size of {product} is unknown")
-    signed = contracts * _direction(body, contracts)
+    short = _direction(body, contracts) < 0
+    signed = contracts.copy_negate() if short and contracts else contracts  # `-` would round to 28 digits
     return Position(
         product_id=product,
         coin=reading.coin(signed, contract_sizes[product]),

@@ -1,7 +1,7 @@
 """Error bodies: every shape on record, JSON or not, read into one value (reference 9)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from msgspec import UNSET, UnsetType
 
@@ -17,6 +17,11 @@ class ErrorItem(Body, frozen=True, kw_only=True):
     message: str | UnsetType = UNSET
 
 
+class ErrorDetail(Body, frozen=True, kw_only=True):
+    type_url: str | UnsetType = UNSET
+    value: str | UnsetType = UNSET
+
+
 class ErrorReply(NullableBody, frozen=True, kw_only=True):
     """`{error, error_details, message}` as recorded, `{error, code, message, details}` as in the schema, v2's `errors`."""
 
@@ -25,7 +30,7 @@ class ErrorReply(NullableBody, frozen=True, kw_only=True):
     code: int | UnsetType = UNSET
     error_details: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
-    details: tuple[Any, ...] | UnsetType | None = UNSET
+    details: tuple[ErrorDetail, ...] | UnsetType | None = UNSET
     errors: tuple[ErrorItem, ...] | UnsetType | None = UNSET
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from perpsctl.wire.advanced_trade.common import Body, NullableBody, Number, Opaque, RequestBody
+from perpsctl.wire.advanced_trade.common import Body, NullableBody, Number, RequestBody
 
 
 class LadderStep(Body, frozen=True, kw_only=True):
@@ -141,9 +141,7 @@ class CreateOrderRequest(RequestBody, frozen=True, kw_only=True):
     self_trade_prevention_id: str | UnsetType = UNSET  # in the SDK, not in the documentation of 2026-07-20
     attached_order_configuration: OrderConfiguration | UnsetType = UNSET
     sor_preference: str | UnsetType = UNSET
-    prediction_metadata: Opaque | UnsetType = UNSET
     cost_basis_method: str | UnsetType = UNSET
-    equity_order_metadata: Opaque | UnsetType = UNSET
 
 
 class OrderSuccess(Body, frozen=True, kw_only=True):
@@ -205,9 +203,7 @@ class PreviewOrderRequest(RequestBody, frozen=True, kw_only=True):
     retail_portfolio_id: str | UnsetType = UNSET
     attached_order_configuration: OrderConfiguration | UnsetType = UNSET
     sor_preference: str | UnsetType = UNSET
-    prediction_metadata: Opaque | UnsetType = UNSET
     cost_basis_method: str | UnsetType = UNSET
-    equity_order_metadata: Opaque | UnsetType = UNSET
     # What callers who reuse a create body also send here; the venue's answer to it is not on record.
     client_order_id: str | UnsetType = UNSET
     self_trade_prevention_id: str | UnsetType = UNSET
@@ -234,11 +230,8 @@ class PreviewReply(NullableBody, frozen=True, kw_only=True):
     """POST /orders/preview and POST /orders/edit_preview; a bad order is HTTP 200 with `errs` or `errors` filled."""
 
     nullable: ClassVar[tuple[str, ...]] = (
-        "pnl_configuration",
-        "twap_bucket_metadata",
         "margin_ratio_data",
         "commission_detail_total",
-        "scaled_metadata",
     )
     order_total: Number | UnsetType = UNSET
     commission_total: Number | UnsetType = UNSET
@@ -258,13 +251,10 @@ class PreviewReply(NullableBody, frozen=True, kw_only=True):
     current_liquidation_buffer: Number | UnsetType = UNSET
     projected_liquidation_buffer: Number | UnsetType = UNSET
     max_leverage: Number | UnsetType = UNSET
-    pnl_configuration: Opaque | UnsetType | None = UNSET
-    twap_bucket_metadata: Opaque | UnsetType | None = UNSET
     position_notional_limit: Number | UnsetType = UNSET
     max_notional_at_requested_leverage: Number | UnsetType = UNSET
     margin_ratio_data: MarginRatios | UnsetType | None = UNSET
     commission_detail_total: CommissionDetail | UnsetType | None = UNSET
-    scaled_metadata: Opaque | UnsetType | None = UNSET
     est_average_filled_price: Number | UnsetType = UNSET
     predicted_liquidation_price: Number | UnsetType = UNSET
     available_buying_power: Number | UnsetType = UNSET
@@ -339,7 +329,6 @@ class OrderBody(NullableBody, frozen=True, kw_only=True):
         "last_fill_time",
         "edit_history",
         "attached_order_configuration",
-        "current_pending_replace",
         "commission_detail_total",
     )
     order_id: str | UnsetType = UNSET
@@ -380,7 +369,6 @@ class OrderBody(NullableBody, frozen=True, kw_only=True):
     originating_order_id: str | UnsetType = UNSET
     attached_order_id: str | UnsetType = UNSET
     attached_order_configuration: OrderConfiguration | UnsetType | None = UNSET
-    current_pending_replace: Opaque | UnsetType | None = UNSET
     commission_detail_total: CommissionDetail | UnsetType | None = UNSET
     workable_size: Number | UnsetType = UNSET
     workable_size_completion_pct: Number | UnsetType = UNSET
