@@ -87,7 +87,9 @@ class Calendar:
         """The first cash event strictly later; None when there are none."""
         today = after.date()
         events = [
-            datetime.combine(day, time.fromisoformat(text), UTC) for day in (today, today + DAY) for text in self._cash_times
+            datetime.combine(day, time.fromisoformat(text), UTC)
+            for day in (today, today + DAY)
+            for text in self._cash_times
         ]
         return min((event for event in events if event > after), default=None)
 

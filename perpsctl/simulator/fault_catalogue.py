@@ -41,8 +41,18 @@ class EffectKind(StrEnum):
     EXCHANGE = "exchange"  # interpreted by the core, never by a face
 
 
-AFTER = frozenset({EffectKind.OTHER_RESPONSE, EffectKind.SLOW_BODY, EffectKind.TRUNCATED_BODY, EffectKind.EMPTY_BODY,
-                   EffectKind.WRONG_CONTENT_TYPE, EffectKind.HTML_200, EffectKind.BAD_CHUNKS, EffectKind.SLICED})  # fmt: skip
+AFTER = frozenset(
+    {
+        EffectKind.OTHER_RESPONSE,
+        EffectKind.SLOW_BODY,
+        EffectKind.TRUNCATED_BODY,
+        EffectKind.EMPTY_BODY,
+        EffectKind.WRONG_CONTENT_TYPE,
+        EffectKind.HTML_200,
+        EffectKind.BAD_CHUNKS,
+        EffectKind.SLICED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,56 +70,290 @@ class CatalogueEntry:
 
 _K = EffectKind
 CATALOGUE = (
-    CatalogueEntry("N1", "rate_limited", _K.HTTP_429, "any", "429 with Retry-After in seconds", (("retry_after", "seconds"), ("seconds", 2), ("body", "json"))),
-    CatalogueEntry("N2", "rate_limited_date", _K.HTTP_429, "any", "429 with Retry-After as a date, past, negative or a day ahead", (("retry_after", "date"), ("seconds", 2), ("body", "json"))),
-    CatalogueEntry("N3", "rate_limited_html", _K.HTTP_429, "any", "429 without Retry-After, an HTML page", (("retry_after", "none"), ("seconds", 0), ("body", "html"))),
-    CatalogueEntry("N4", "rate_limited_create", _K.HTTP_429, "create_order", "429 on a create; nothing is placed", (("retry_after", "none"), ("seconds", 0), ("body", "json"))),
-    CatalogueEntry("N5", "rate_limited_cancel", _K.HTTP_429, "cancel_orders", "429 on a cancel; nothing is cancelled", (("retry_after", "none"), ("seconds", 0), ("body", "json"))),
-    CatalogueEntry("N6", "rate_limit_storm", _K.HTTP_429, "any", "429 on everything, for five minutes unless told otherwise", (("retry_after", "seconds"), ("seconds", 1), ("body", "html")), lasting=True),
-    CatalogueEntry("N7", "error_before_accept", _K.HTTP_STATUS, "create_order", "5xx before the exchange accepted", (("status", 503), ("when", "before"))),
-    CatalogueEntry("N8", "error_after_accept", _K.HTTP_STATUS, "create_order", "5xx after the exchange accepted", (("status", 502), ("when", "after"))),
+    CatalogueEntry(
+        "N1",
+        "rate_limited",
+        _K.HTTP_429,
+        "any",
+        "429 with Retry-After in seconds",
+        (("retry_after", "seconds"), ("seconds", 2), ("body", "json")),
+    ),
+    CatalogueEntry(
+        "N2",
+        "rate_limited_date",
+        _K.HTTP_429,
+        "any",
+        "429 with Retry-After as a date, past, negative or a day ahead",
+        (("retry_after", "date"), ("seconds", 2), ("body", "json")),
+    ),
+    CatalogueEntry(
+        "N3",
+        "rate_limited_html",
+        _K.HTTP_429,
+        "any",
+        "429 without Retry-After, an HTML page",
+        (("retry_after", "none"), ("seconds", 0), ("body", "html")),
+    ),
+    CatalogueEntry(
+        "N4",
+        "rate_limited_create",
+        _K.HTTP_429,
+        "create_order",
+        "429 on a create; nothing is placed",
+        (("retry_after", "none"), ("seconds", 0), ("body", "json")),
+    ),
+    CatalogueEntry(
+        "N5",
+        "rate_limited_cancel",
+        _K.HTTP_429,
+        "cancel_orders",
+        "429 on a cancel; nothing is cancelled",
+        (("retry_after", "none"), ("seconds", 0), ("body", "json")),
+    ),
+    CatalogueEntry(
+        "N6",
+        "rate_limit_storm",
+        _K.HTTP_429,
+        "any",
+        "429 on everything, for five minutes unless told otherwise",
+        (("retry_after", "seconds"), ("seconds", 1), ("body", "html")),
+        lasting=True,
+    ),
+    CatalogueEntry(
+        "N7",
+        "error_before_accept",
+        _K.HTTP_STATUS,
+        "create_order",
+        "5xx before the exchange accepted",
+        (("status", 503), ("when", "before")),
+    ),
+    CatalogueEntry(
+        "N8",
+        "error_after_accept",
+        _K.HTTP_STATUS,
+        "create_order",
+        "5xx after the exchange accepted",
+        (("status", 502), ("when", "after")),
+    ),
     CatalogueEntry("N9", "connection_refused", _K.REFUSE_CONNECTION, "any", "the connection is refused"),
     CatalogueEntry("N10", "dns_failure", _K.DNS_FAILURE, "any", "the name does not resolve (in process)"),
-    CatalogueEntry("N11", "reset_during_request", _K.RESET, "create_order", "reset before the request was fully read", (("when", "during_request"),)),
-    CatalogueEntry("N12", "reset_after_accept", _K.RESET, "create_order", "the request is handled, then reset before a byte of the answer", (("when", "after"),)),
-    CatalogueEntry("N13", "reset_mid_body", _K.RESET, "create_order", "reset in the middle of the answer's body", (("when", "mid_body"),)),
-    CatalogueEntry("N14", "delayed_acceptance", _K.DEFER, "create_order", "no answer; the order is accepted later", (("seconds", 5),)),
-    CatalogueEntry("N15", "timeout_after_accept", _K.DELAY, "create_order", "handled at once, the answer never comes in time", (("when", "after"), ("seconds", 60))),
-    CatalogueEntry("N16", "late_answer", _K.DELAY, "create_order", "handled at once, the answer comes late", (("when", "after"), ("seconds", 12))),
-    CatalogueEntry("N17", "other_response", _K.OTHER_RESPONSE, "create_order", "the answer of an earlier request, or this one twice", (("form", "other"),)),
-    CatalogueEntry("N18", "slow_loris", _K.SLOW_BODY, "any", "the answer comes a byte a second", (("interval_ms", 1000),)),
-    CatalogueEntry("N19", "slow_upload", _K.SLOW_READ, "any", "the request is read at 1 kB/s", (("bytes_per_second", 1000),)),
+    CatalogueEntry(
+        "N11",
+        "reset_during_request",
+        _K.RESET,
+        "create_order",
+        "reset before the request was fully read",
+        (("when", "during_request"),),
+    ),
+    CatalogueEntry(
+        "N12",
+        "reset_after_accept",
+        _K.RESET,
+        "create_order",
+        "the request is handled, then reset before a byte of the answer",
+        (("when", "after"),),
+    ),
+    CatalogueEntry(
+        "N13",
+        "reset_mid_body",
+        _K.RESET,
+        "create_order",
+        "reset in the middle of the answer's body",
+        (("when", "mid_body"),),
+    ),
+    CatalogueEntry(
+        "N14",
+        "delayed_acceptance",
+        _K.DEFER,
+        "create_order",
+        "no answer; the order is accepted later",
+        (("seconds", 5),),
+    ),
+    CatalogueEntry(
+        "N15",
+        "timeout_after_accept",
+        _K.DELAY,
+        "create_order",
+        "handled at once, the answer never comes in time",
+        (("when", "after"), ("seconds", 60)),
+    ),
+    CatalogueEntry(
+        "N16",
+        "late_answer",
+        _K.DELAY,
+        "create_order",
+        "handled at once, the answer comes late",
+        (("when", "after"), ("seconds", 12)),
+    ),
+    CatalogueEntry(
+        "N17",
+        "other_response",
+        _K.OTHER_RESPONSE,
+        "create_order",
+        "the answer of an earlier request, or this one twice",
+        (("form", "other"),),
+    ),
+    CatalogueEntry(
+        "N18", "slow_loris", _K.SLOW_BODY, "any", "the answer comes a byte a second", (("interval_ms", 1000),)
+    ),
+    CatalogueEntry(
+        "N19", "slow_upload", _K.SLOW_READ, "any", "the request is read at 1 kB/s", (("bytes_per_second", 1000),)
+    ),
     CatalogueEntry("N20", "truncated_json", _K.TRUNCATED_BODY, "any", "half a body with the right Content-Length"),
     CatalogueEntry("N21", "empty_body", _K.EMPTY_BODY, "any", "200 without a body"),
     CatalogueEntry("N22", "wrong_content_type", _K.WRONG_CONTENT_TYPE, "any", "valid JSON called text/plain"),
     CatalogueEntry("N23", "html_200", _K.HTML_200, "any", "an HTML page with 200"),
-    CatalogueEntry("N24", "redirect", _K.REDIRECT, "any", "a redirect to the same host, another, or itself", (("status", 307), ("target", "other"))),
-    CatalogueEntry("N25", "closed_keep_alive", _K.CLOSE_IDLE, "any", "the kept connection closes as the request is sent"),
-    CatalogueEntry("N28", "bad_chunks", _K.BAD_CHUNKS, "any", "broken chunked encoding or a lying Content-Length", (("form", "broken"),)),
-    CatalogueEntry("N29", "sliced", _K.SLICED, "any", "the answer in tiny segments", (("bytes", 1), ("interval_ms", 2))),
-    CatalogueEntry("E1", "order_invisible", _K.EXCHANGE, "create_order", "the order cannot be read by id or list for some seconds", (("seconds", 10),)),
-    CatalogueEntry("E2", "order_half_visible", _K.EXCHANGE, "create_order", "missing from the list but there by id, or the reverse", (("missing", "list"), ("seconds", 30))),
-    CatalogueEntry("E3", "refused_in_200", _K.EXCHANGE, "create_order", "success false with a reason", (("reason", "INSUFFICIENT_FUND"),)),
-    CatalogueEntry("E4", "success_with_reason", _K.EXCHANGE, "create_order", "accepted, with a failure reason beside success", (("reason", "UNKNOWN_FAILURE_REASON"),)),
-    CatalogueEntry("E5", "duplicate_refused", _K.EXCHANGE, "create_order", "a repeated client id is refused as DUPLICATE_CLIENT_ORDER_ID instead of answered with the first order", lasting=True),
-    CatalogueEntry("E6", "forgets_client_ids", _K.EXCHANGE, "create_order", "client ids are forgotten after some seconds", (("seconds", 0),), lasting=True),
-    CatalogueEntry("E7", "rejected_later", _K.EXCHANGE, "create_order", "accepted, then rejected asynchronously", (("seconds", 2), ("reason", "HOLD_FAILURE"))),
-    CatalogueEntry("E8", "partial_fill_then_cancel", _K.EXCHANGE, "cancel_orders", "the order fills in part as the cancel arrives"),
-    CatalogueEntry("E9", "fill_after_cancel_ack", _K.EXCHANGE, "cancel_orders", "the cancel is acknowledged, then the order fills", (("seconds", 2), ("per_cent", 100))),
-    CatalogueEntry("E10", "filled_before_cancel", _K.EXCHANGE, "cancel_orders", "the order fills whole as the cancel arrives, which is refused"),
-    CatalogueEntry("E11", "slow_cancel", _K.EXCHANGE, "cancel_orders", "acknowledged, but it stays CANCEL_QUEUED for some time", (("seconds", 60),)),
-    CatalogueEntry("E12", "cancelled_by_exchange", _K.EXCHANGE, "create_order", "the exchange cancels the order some time later", (("seconds", 2), ("message", "cancelled by the exchange"))),
-    CatalogueEntry("E24", "slow_edit", _K.EXCHANGE, "edit_order", "the edit stays EDIT_QUEUED for some time", (("seconds", 5),)),
-    CatalogueEntry("A1", "clock_off", _K.CLOCK_OFFSET, "any", "the venue's clock is off", (("seconds", 130),), lasting=True),
+    CatalogueEntry(
+        "N24",
+        "redirect",
+        _K.REDIRECT,
+        "any",
+        "a redirect to the same host, another, or itself",
+        (("status", 307), ("target", "other")),
+    ),
+    CatalogueEntry(
+        "N25", "closed_keep_alive", _K.CLOSE_IDLE, "any", "the kept connection closes as the request is sent"
+    ),
+    CatalogueEntry(
+        "N28",
+        "bad_chunks",
+        _K.BAD_CHUNKS,
+        "any",
+        "broken chunked encoding or a lying Content-Length",
+        (("form", "broken"),),
+    ),
+    CatalogueEntry(
+        "N29", "sliced", _K.SLICED, "any", "the answer in tiny segments", (("bytes", 1), ("interval_ms", 2))
+    ),
+    CatalogueEntry(
+        "E1",
+        "order_invisible",
+        _K.EXCHANGE,
+        "create_order",
+        "the order cannot be read by id or list for some seconds",
+        (("seconds", 10),),
+    ),
+    CatalogueEntry(
+        "E2",
+        "order_half_visible",
+        _K.EXCHANGE,
+        "create_order",
+        "missing from the list but there by id, or the reverse",
+        (("missing", "list"), ("seconds", 30)),
+    ),
+    CatalogueEntry(
+        "E3",
+        "refused_in_200",
+        _K.EXCHANGE,
+        "create_order",
+        "success false with a reason",
+        (("reason", "INSUFFICIENT_FUND"),),
+    ),
+    CatalogueEntry(
+        "E4",
+        "success_with_reason",
+        _K.EXCHANGE,
+        "create_order",
+        "accepted, with a failure reason beside success",
+        (("reason", "UNKNOWN_FAILURE_REASON"),),
+    ),
+    CatalogueEntry(
+        "E5",
+        "duplicate_refused",
+        _K.EXCHANGE,
+        "create_order",
+        "a repeated client id is refused as DUPLICATE_CLIENT_ORDER_ID instead of answered with the first order",
+        lasting=True,
+    ),
+    CatalogueEntry(
+        "E6",
+        "forgets_client_ids",
+        _K.EXCHANGE,
+        "create_order",
+        "client ids are forgotten after some seconds",
+        (("seconds", 0),),
+        lasting=True,
+    ),
+    CatalogueEntry(
+        "E7",
+        "rejected_later",
+        _K.EXCHANGE,
+        "create_order",
+        "accepted, then rejected asynchronously",
+        (("seconds", 2), ("reason", "HOLD_FAILURE")),
+    ),
+    CatalogueEntry(
+        "E8", "partial_fill_then_cancel", _K.EXCHANGE, "cancel_orders", "the order fills in part as the cancel arrives"
+    ),
+    CatalogueEntry(
+        "E9",
+        "fill_after_cancel_ack",
+        _K.EXCHANGE,
+        "cancel_orders",
+        "the cancel is acknowledged, then the order fills",
+        (("seconds", 2), ("per_cent", 100)),
+    ),
+    CatalogueEntry(
+        "E10",
+        "filled_before_cancel",
+        _K.EXCHANGE,
+        "cancel_orders",
+        "the order fills whole as the cancel arrives, which is refused",
+    ),
+    CatalogueEntry(
+        "E11",
+        "slow_cancel",
+        _K.EXCHANGE,
+        "cancel_orders",
+        "acknowledged, but it stays CANCEL_QUEUED for some time",
+        (("seconds", 60),),
+    ),
+    CatalogueEntry(
+        "E12",
+        "cancelled_by_exchange",
+        _K.EXCHANGE,
+        "create_order",
+        "the exchange cancels the order some time later",
+        (("seconds", 2), ("message", "cancelled by the exchange")),
+    ),
+    CatalogueEntry(
+        "E24", "slow_edit", _K.EXCHANGE, "edit_order", "the edit stays EDIT_QUEUED for some time", (("seconds", 5),)
+    ),
+    CatalogueEntry(
+        "A1", "clock_off", _K.CLOCK_OFFSET, "any", "the venue's clock is off", (("seconds", 130),), lasting=True
+    ),
     CatalogueEntry("A2", "key_expired", _K.KEY_EXPIRED, "any", "the key is expired or deleted", lasting=True),
-    CatalogueEntry("A3", "scope_revoked", _K.SCOPE_REVOKED, "any", "the trade or view scope is gone", (("scope", "trade"),), lasting=True),
-    CatalogueEntry("A4", "ip_not_allowed", _K.IP_NOT_ALLOWED, "any", "the caller's address is not on the key's list", lasting=True),
+    CatalogueEntry(
+        "A3",
+        "scope_revoked",
+        _K.SCOPE_REVOKED,
+        "any",
+        "the trade or view scope is gone",
+        (("scope", "trade"),),
+        lasting=True,
+    ),
+    CatalogueEntry(
+        "A4", "ip_not_allowed", _K.IP_NOT_ALLOWED, "any", "the caller's address is not on the key's list", lasting=True
+    ),
     CatalogueEntry("A5", "sporadic_401", _K.UNAUTHORIZED, "any", "401 now and then with a good key"),
-    CatalogueEntry("A6", "other_portfolio", _K.OTHER_PORTFOLIO, "any", "the key belongs to another portfolio", lasting=True),
+    CatalogueEntry(
+        "A6", "other_portfolio", _K.OTHER_PORTFOLIO, "any", "the key belongs to another portfolio", lasting=True
+    ),
     CatalogueEntry("A7", "transfer_right", _K.TRANSFER_RIGHT, "any", "the key can transfer", lasting=True),
-)  # fmt: skip
+)
 
 BY_NAME = {key: entry for entry in CATALOGUE for key in (entry.fault, entry.name)}
 STORM_SECONDS = 300
 
-WRITES = frozenset({"create_order", "edit_order", "cancel_orders", "close_position", "move_funds", "schedule_sweep", "cancel_sweep", "set_margin_setting"})  # fmt: skip
+WRITES = frozenset(
+    {
+        "create_order",
+        "edit_order",
+        "cancel_orders",
+        "close_position",
+        "move_funds",
+        "schedule_sweep",
+        "cancel_sweep",
+        "set_margin_setting",
+    }
+)

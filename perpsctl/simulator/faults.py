@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from perpsctl.simulator.fault_catalogue import AFTER, BY_NAME, CATALOGUE, STORM_SECONDS, WRITES, CatalogueEntry, EffectKind, Value
+from perpsctl.simulator.fault_catalogue import (
+    AFTER,
+    BY_NAME,
+    CATALOGUE,
+    STORM_SECONDS,
+    WRITES,
+    CatalogueEntry,
+    EffectKind,
+    Value,
+)
 from perpsctl.simulator.seeded import bits, seed_of
 
 __all__ = ["Effect", "EffectKind", "FaultState", "Faults", "UnknownFault", "Value"]

@@ -54,7 +54,13 @@ class Ledger:
         before = self._folded.get(row.wallet)
         amount = row.amount if before is None else before.amount + row.amount
         self._folded[row.wallet] = LedgerRow(
-            sequence=row.sequence, at=row.at, kind="folded", wallet=row.wallet, amount=amount, product_id="", reference=""
+            sequence=row.sequence,
+            at=row.at,
+            kind="folded",
+            wallet=row.wallet,
+            amount=amount,
+            product_id="",
+            reference="",
         )
 
     def balance(self, wallet: str) -> Decimal:

@@ -380,4 +380,3 @@ class Lifecycle:
         order.status = OrderStatus.OPEN
         self.meet(order, at)
         return order.filled > 0
-

@@ -114,7 +114,9 @@ def measure(cash: Decimal, exposures: Iterable[Exposure], *, intraday: bool) -> 
     return MarginState(equity=cash + unrealized, unrealized=unrealized, initial=initial, hold=hold)
 
 
-def liquidation_price(cash: Decimal, exposures: Iterable[Exposure], product_id: str, *, intraday: bool) -> Decimal | None:
+def liquidation_price(
+    cash: Decimal, exposures: Iterable[Exposure], product_id: str, *, intraday: bool
+) -> Decimal | None:
     """The mark of one product at which equity meets the threshold, all else equal; None where no price does."""
     others = cash
     own: Exposure | None = None

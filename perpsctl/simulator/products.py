@@ -98,7 +98,9 @@ class Status:
 STATUS_FLAGS = frozenset(f.name for f in fields(Status) if f.name != "maintenance_window")
 
 
-def _perp(code: str, coin: str, contract: str, step: str, price: str, volatility: str, rates: tuple[str, ...], interest: str) -> Product:
+def _perp(
+    code: str, coin: str, contract: str, step: str, price: str, volatility: str, rates: tuple[str, ...], interest: str
+) -> Product:
     numbers = [Decimal(rate) for rate in rates]
     return Product(
         product_id=f"{code}-20DEC30-CDE",

@@ -218,7 +218,12 @@ def _read_trades(rows: _Rows) -> Recording:
     recording = Recording(rows.path, smooth=False)
     coin_margined = "coinm" in rows.path.name
     for row in rows:
-        at, price, quantity, side = row.moment("exchange_time"), row.price("price"), row.number("qty"), row.text("taker_side")
+        at, price, quantity, side = (
+            row.moment("exchange_time"),
+            row.price("price"),
+            row.number("qty"),
+            row.text("taker_side"),
+        )
         if side not in {"buy", "sell"} or quantity <= 0:
             raise BadRecording(rows.path, "taker_side is neither buy nor sell, or qty is not above zero", row.line)
         recording.add(at, price, row.line)
@@ -268,7 +273,10 @@ def _read_level2(rows: _Rows) -> Recording:
 def _snapshot(path: Path) -> tuple[int, dict[float, float], dict[float, float]]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_float=str, parse_int=str)
-        sides = [{_number(path, 1, "price", price): _number(path, 1, "size", size) for price, size in data[side]} for side in ("bids", "asks")]
+        sides = [
+            {_number(path, 1, "price", price): _number(path, 1, "size", size) for price, size in data[side]}
+            for side in ("bids", "asks")
+        ]
         return int(exact(data["lastUpdateId"])), sides[0], sides[1]
     except OSError as error:
         raise BadRecording(path, f"the snapshot beside the updates cannot be read: {error.strerror}") from error
@@ -279,7 +287,14 @@ def _snapshot(path: Path) -> tuple[int, dict[float, float], dict[float, float]]:
 
 
 def _keep_book(
-    recording: Recording, bids: dict[float, float], asks: dict[float, float], at: int, line: int, coin_margined: bool, *, force: bool
+    recording: Recording,
+    bids: dict[float, float],
+    asks: dict[float, float],
+    at: int,
+    line: int,
+    coin_margined: bool,
+    *,
+    force: bool,
 ) -> None:
     if not force and recording.books and at - recording.books[-1].at < BOOK_EVERY_US:
         return
@@ -322,7 +337,12 @@ def _read_json_lines(path: Path, coin: str) -> Recording:
 def _take_book(recording: Recording, levels: Any, at: int, line: int) -> None:
     sides: list[Levels] = []
     for side in levels[:2]:
-        sides.append(tuple((_number(recording.path, line, "px", row["px"]), _number(recording.path, line, "sz", row["sz"])) for row in side))
+        sides.append(
+            tuple(
+                (_number(recording.path, line, "px", row["px"]), _number(recording.path, line, "sz", row["sz"]))
+                for row in side
+            )
+        )
     bids, asks = sides
     if not bids or not asks or bids[0][0] >= asks[0][0]:
         raise BadRecording(recording.path, "the book is empty or crossed", line)
@@ -334,5 +354,8 @@ def _take_prints(recording: Recording, rows: Any, at: int, line: int, coin: str)
     """Trades are placed at their receipt: the first message replays older ones."""
     for row in rows:
         if row["coin"].lower() == coin:
-            price, coins = _number(recording.path, line, "px", row["px"]), _number(recording.path, line, "sz", row["sz"])
+            price, coins = (
+                _number(recording.path, line, "px", row["px"]),
+                _number(recording.path, line, "sz", row["sz"]),
+            )
             recording.prints.append(Print(at, price, coins, row["side"] == "B"))

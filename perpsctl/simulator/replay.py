@@ -8,7 +8,16 @@ from datetime import UTC, datetime
 
 from perpsctl.simulator.generator import Path as PricePath
 from perpsctl.simulator.options import ReplaySpec
-from perpsctl.simulator.recordings import EPOCH, MICRO, BadRecording, Print, RecordedBook, Recording, coin_of, read_recording
+from perpsctl.simulator.recordings import (
+    EPOCH,
+    MICRO,
+    BadRecording,
+    Print,
+    RecordedBook,
+    Recording,
+    coin_of,
+    read_recording,
+)
 
 KNOTS_MAX = 256
 

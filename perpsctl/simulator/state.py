@@ -23,7 +23,7 @@ from perpsctl.simulator.recordings import BadRecording, coin_of
 from perpsctl.simulator.replay import open_replay
 from perpsctl.simulator.seeded import identifier
 from perpsctl.simulator.tape import Tape, Timeline, micros
-from perpsctl.simulator.views import JudgedRequest
+from perpsctl.simulator.views import JudgedRequest, PortfolioView, SweepView
 
 ORDERS_KEPT = 20_000
 FILLS_KEPT = 50_000
@@ -55,6 +55,9 @@ class State:
         self.taker_fee_rate = options.taker_fee_rate
         self.dedupe = options.dedupe
         self.margin_setting = STANDARD
+        self.sweep: SweepView | None = None
+        self.other_portfolios: dict[str, PortfolioView] = {}
+        self.portfolio_name = "Perps"
 
         self.ledger = Ledger()
         self.ledger.post(at=start, kind="opening", wallet=CBI, amount=options.cbi_usd)
@@ -78,7 +81,10 @@ class State:
         options = self.options
         paths: dict[str, Path] = {
             product.product_id: GeneratedPath(
-                seed=options.seed, name=product.coin, base=float(product.start_price), volatility=float(product.volatility)
+                seed=options.seed,
+                name=product.coin,
+                base=float(product.start_price),
+                volatility=float(product.volatility),
             )
             for product in PERPS
         }
@@ -88,7 +94,9 @@ class State:
                 raise BadRecording(options.replay.path, "can drive a perpetual product only")
             paths[product_id] = open_replay(options.replay, self.products[product_id].coin.lower(), paths[product_id])
         markets = {
-            product.product_id: Market(product, paths[product.product_id], seed=options.seed, depth_usd=options.depth_usd)
+            product.product_id: Market(
+                product, paths[product.product_id], seed=options.seed, depth_usd=options.depth_usd
+            )
             for product in PERPS
         }
         bitcoin = paths[PERP_OF_COIN["btc"]]
@@ -203,7 +211,9 @@ class State:
         """True when the intraday margin rates apply to this account now."""
         return self.margin_setting == INTRADAY and self.calendar.window(self.now).intraday
 
-    def margin(self, extra: tuple[str, Side, Decimal] | None = None, *, intraday: bool | None = None, without: str = "") -> MarginState:
+    def margin(
+        self, extra: tuple[str, Side, Decimal] | None = None, *, intraday: bool | None = None, without: str = ""
+    ) -> MarginState:
         """The account's margin now, `extra` counted as a working order."""
         rates = self.intraday if intraday is None else intraday
         return measure(self.cash, self.exposures(extra, without), intraday=rates)

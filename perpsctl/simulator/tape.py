@@ -86,7 +86,9 @@ class Tape:
 
     # -- candles -------------------------------------------------------------------------------------
 
-    def candles(self, *, start: datetime, end: datetime, granularity: Granularity, now: datetime, limit: int) -> tuple[Candle, ...]:
+    def candles(
+        self, *, start: datetime, end: datetime, granularity: Granularity, now: datetime, limit: int
+    ) -> tuple[Candle, ...]:
         """Buckets that begin within [start, end], newest first; of too many, the newest."""
         length = granularity.minutes * MINUTE_US
         now_us = micros(now)
@@ -214,5 +216,3 @@ class Tape:
 
 def _newest(trade: MarketTrade) -> tuple[datetime, str]:
     return trade.time, trade.trade_id
-
-

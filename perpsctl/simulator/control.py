@@ -1,0 +1,221 @@
+"""What the control face may do to an exchange: set its state, never anybody's limits.
+
+Each call takes the exchange's lock and first brings the exchange to now, so a change holds from now on and never
+reaches back. Bad values are ValueError with a plain reason; unknown products are LookupError.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from perpsctl.domain.numbers import multiple_of
+from perpsctl.simulator.core import Core
+from perpsctl.simulator.ledger import CBI, CFM, Position
+from perpsctl.simulator.market import Market
+from perpsctl.simulator.options import Dedupe
+from perpsctl.simulator.orders import CreateAnswer, OrderRequest
+from perpsctl.simulator.products import STATUS_FLAGS
+
+Rows = tuple[tuple[Decimal, Decimal], ...]
+Enter = Callable[[], AbstractContextManager[Core]]
+
+
+class Control:
+    """Sets state. Made by the exchange, reached as `exchange.control`."""
+
+    def __init__(self, enter: Enter) -> None:
+        self._enter = enter
+
+    # -- market --------------------------------------------------------------------------------------
+
+    def set_price(self, product_id: str, price: Decimal, *, hold: bool = False) -> None:
+        """The product's path passes through `price` now; with `hold` it stays there until released."""
+        with self._enter() as core:
+            market = _market(core, product_id)
+            if not price.is_finite() or price < 2 * market.product.price_increment:
+                raise ValueError("a price is at least two steps")
+            market.shift_to(core.state.step, price, hold=hold)
+            core.state.tapes[product_id].forget()
+            core.meet_market()
+
+    def release_price(self, product_id: str) -> None:
+        """A held price moves on from where it stands."""
+        with self._enter() as core:
+            _market(core, product_id).release(core.state.step)
+
+    def set_index(self, product_id: str, price: Decimal | None) -> None:
+        """The index says `price` (None: it is missing) until `clear_index`."""
+        with self._enter() as core:
+            _market(core, product_id).index_set[:] = [price]
+
+    def clear_index(self, product_id: str) -> None:
+        """The index follows the path again."""
+        with self._enter() as core:
+            _market(core, product_id).index_set.clear()
+
+    def set_book(self, product_id: str, bids: Rows, asks: Rows) -> None:
+        """The makers' whole book is these (price, contracts) until `clear_book`; a side may be empty, not crossed."""
+        with self._enter() as core:
+            market = _market(core, product_id)
+            sides = [_ticks(market, rows) for rows in (bids, asks)]
+            if sides[0] and sides[1] and max(sides[0]) >= min(sides[1]):
+                raise ValueError("the bids lie below the asks")
+            core.state.mark(product_id)
+            market.fixed = (sides[0], sides[1])
+            core.meet_market()
+
+    def clear_book(self, product_id: str) -> None:
+        """The makers quote around the path again."""
+        with self._enter() as core:
+            _market(core, product_id).fixed = None
+
+    def set_status(self, product_id: str, **flags: bool) -> None:
+        """Sets trading gates by name (`products.Status`); reopening a session releases queued orders."""
+        with self._enter() as core:
+            _market(core, product_id)
+            unknown = flags.keys() - STATUS_FLAGS
+            if unknown:
+                raise ValueError(f"no status flag is called {', '.join(sorted(unknown))}")
+            for name, value in flags.items():
+                setattr(core.state.status[product_id], name, bool(value))
+            core.timeflow.release_queued(core.state.now)
+
+    def set_maintenance(self, product_id: str, start: datetime, end: datetime) -> None:
+        """Announces a maintenance window; inside it the session is closed and orders are refused."""
+        with self._enter() as core:
+            _market(core, product_id)
+            if start.tzinfo is None or end.tzinfo is None or start >= end:
+                raise ValueError("a window has a start before its end, both with a time zone")
+            core.state.status[product_id].maintenance_window = (start.astimezone(UTC), end.astimezone(UTC))
+            core.timeflow.due(max(end.astimezone(UTC), core.state.now), core.timeflow.release_queued)
+
+    def set_increments(
+        self,
+        product_id: str,
+        *,
+        price_increment: Decimal | None = None,
+        base_increment: Decimal | None = None,
+        base_min_size: Decimal | None = None,
+        contract_size: Decimal | None = None,
+    ) -> None:
+        """Changes the listing mid-run (fault M5). ValueError while orders work, or a position is held on the old size."""
+        with self._enter() as core:
+            market, state = _market(core, product_id), core.state
+            given = [
+                value for value in (price_increment, base_increment, base_min_size, contract_size) if value is not None
+            ]
+            if any(not value.is_finite() or value <= 0 for value in given):
+                raise ValueError("increments are above zero")
+            product = market.product
+            if price_increment is not None and any(o.product_id == product_id for o in state.live.values()):
+                raise ValueError("working orders stand on the old price grid; cancel them first")
+            if contract_size is not None:
+                if product.future is None or state.contracts(product_id):
+                    raise ValueError("the contract size changes only for a future without a position")
+                product = replace(product, future=replace(product.future, contract_size=contract_size))
+            product = replace(
+                product,
+                price_increment=price_increment or product.price_increment,
+                base_increment=base_increment or product.base_increment,
+                base_min_size=base_min_size or product.base_min_size,
+            )
+            state.products[product_id] = product
+            market.replace_product(product)
+            state.tapes[product_id].forget()
+
+    # -- account -------------------------------------------------------------------------------------
+
+    def set_position(self, product_id: str, contracts: Decimal, average_entry: Decimal | None = None) -> None:
+        """Holds signed `contracts` from now on, entered at `average_entry` (default: the mark). No cash moves."""
+        with self._enter() as core:
+            product = _market(core, product_id).product
+            if not product.is_future or not contracts.is_finite() or not multiple_of(contracts, product.base_increment):
+                raise ValueError("a position is a whole number of contracts of a future")
+            entry = core.state.mark(product_id) if average_entry is None else average_entry
+            position = core.state.positions.setdefault(product_id, Position())
+            position.contracts, position.cost = contracts, contracts * product.unit_size * entry
+            core.lifecycle.check_liquidation(core.state.now)
+
+    def set_balance(self, *, cbi_usd: Decimal | None = None, cfm_usd: Decimal | None = None) -> None:
+        """Sets wallets; the difference is a ledger row of its own kind."""
+        with self._enter() as core:
+            ledger, now = core.state.ledger, core.state.now
+            for wallet, amount in ((CBI, cbi_usd), (CFM, cfm_usd)):
+                if amount is not None:
+                    if not amount.is_finite():
+                        raise ValueError("a balance is a finite amount")
+                    ledger.post(at=now, kind="set_balance", wallet=wallet, amount=amount - ledger.balance(wallet))
+            core.lifecycle.check_liquidation(now)
+
+    def set_fees(self, *, maker: Decimal, taker: Decimal) -> None:
+        """Fee rates from now on, as shares of notional (a maker rate may be a rebate)."""
+        with self._enter() as core:
+            if not (maker.is_finite() and taker.is_finite() and abs(maker) < 1 and abs(taker) < 1):
+                raise ValueError("fee rates are shares below one")
+            core.state.maker_fee_rate, core.state.taker_fee_rate = maker, taker
+
+    def set_dedupe(self, mode: str) -> None:
+        """How long client order ids are remembered: forever, 60s, never."""
+        with self._enter() as core:
+            core.state.dedupe = Dedupe(mode)
+
+    def set_funding(self, product_id: str, rate: Decimal | None) -> None:
+        """The hourly rate, or None to follow the premium again."""
+        with self._enter() as core:
+            _market(core, product_id)
+            if rate is not None and (not rate.is_finite() or abs(rate) >= 1):
+                raise ValueError("an hourly rate is a share below one")
+            core.state.funding.set(product_id, rate)
+
+    def set_cash_times(self, times: tuple[str, ...]) -> None:
+        """Times of day (`HH:MM` UTC) at which funding becomes cash; none: never."""
+        with self._enter() as core:
+            core.state.calendar.set_cash_times(times)
+            core.timeflow.plan_cash()
+
+    def cash_times(self) -> tuple[str, ...]:
+        """The times of day of the cash events, UTC."""
+        with self._enter() as core:
+            return core.state.calendar.cash_times
+
+    def next_cash_event(self) -> datetime | None:
+        """The next cash event; None when there are none."""
+        with self._enter() as core:
+            return core.state.calendar.next_cash_event(core.state.now)
+
+    # -- others --------------------------------------------------------------------------------------
+
+    def inject_order(self, request: OrderRequest) -> CreateAnswer:
+        """An order placed by somebody else on this portfolio (`request.source`)."""
+        with self._enter() as core:
+            return core.entries.inject(request)
+
+    def external_fill(self, order_id: str, contracts: Decimal, price: Decimal | None = None) -> None:
+        """Somebody fills a live order, wherever the market stands."""
+        with self._enter() as core:
+            core.entries.external_fill(order_id, contracts, price)
+
+    def liquidate(self, product_id: str) -> bool:
+        """The exchange closes the position; False when there was none or nobody to trade with."""
+        with self._enter() as core:
+            _market(core, product_id)
+            return core.lifecycle.liquidate(product_id, core.state.now)
+
+
+def _market(core: Core, product_id: str) -> Market:
+    market = core.state.markets.get(product_id)
+    if market is None:
+        raise LookupError("no such product")
+    return market
+
+
+def _ticks(market: Market, rows: Rows) -> dict[int, int]:
+    step = market.product.price_increment
+    found: dict[int, int] = {}
+    for price, contracts in rows:
+        if price <= 0 or contracts <= 0 or not multiple_of(price, step) or not multiple_of(contracts, Decimal(1)):
+            raise ValueError("book rows are prices on the grid and whole contracts above zero")
+        found[int(price / step)] = found.get(int(price / step), 0) + int(contracts)
+    return found

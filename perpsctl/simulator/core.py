@@ -1,0 +1,72 @@
+"""The parts of one account's exchange, put together. A reset throws all of it away and makes another."""
+
+from datetime import datetime
+
+from perpsctl.simulator.admission import Admission
+from perpsctl.simulator.entries import Entries
+from perpsctl.simulator.faults import Faults
+from perpsctl.simulator.ledger import CBI, CFM
+from perpsctl.simulator.lifecycle import Lifecycle
+from perpsctl.simulator.options import Options
+from perpsctl.simulator.previews import Previews
+from perpsctl.simulator.reads import Reads
+from perpsctl.simulator.state import State
+from perpsctl.simulator.timeflow import Timeflow
+from perpsctl.simulator.views import JudgedOrder, JudgeView
+
+
+class Core:
+    """One account from its start to the next reset."""
+
+    def __init__(self, options: Options, start: datetime, account: int, faults: Faults) -> None:
+        self.state = State(options, start, account)
+        self.lifecycle = Lifecycle(self.state)
+        self.admission = Admission(self.state, self.lifecycle)
+        self.timeflow = Timeflow(self.state, self.lifecycle)
+        self.entries = Entries(self.state, self.lifecycle, self.admission, self.timeflow, faults)
+        self.previews = Previews(self.state, self.lifecycle, self.admission, self.entries)
+        self.reads = Reads(self.state)
+
+    def meet_market(self) -> None:
+        """Resting orders, stops and margin meet the market as control has just left it."""
+        state = self.state
+        for product_id in state.products:
+            touch = state.touch(product_id)
+            if touch is not None and state.trading(product_id):
+                self.lifecycle.face(product_id, touch, (), state.now)
+        self.lifecycle.check_liquidation(state.now)
+
+    def judge_view(self) -> JudgeView:
+        """The whole truth, whatever faults show to clients."""
+        state = self.state
+        return JudgeView(
+            at=state.now,
+            account=state.account,
+            portfolio_uuid=state.portfolio_uuid,
+            orders=tuple(
+                JudgedOrder(
+                    sequence=order.sequence,
+                    accepted_at=order.created,
+                    order_id=order.order_id,
+                    client_order_id=order.client_order_id,
+                    product_id=order.product_id,
+                    side=order.side.value,
+                    kind=order.configuration.kind.value,
+                    status=order.status.value,
+                    size=order.size,
+                    filled_size=order.filled,
+                    limit_price=order.configuration.limit_price,
+                    source=order.source.value,
+                    is_liquidation=order.is_liquidation,
+                    worst_long_after=order.worst_long,
+                    worst_short_after=order.worst_short,
+                )
+                for order in state.orders.values()
+            ),
+            requests=tuple(state.requests),
+            positions={p: position.contracts for p, position in state.positions.items() if position.contracts},
+            fills=state.fill_count,
+            cbi_usd=state.ledger.balance(CBI),
+            cfm_usd=state.ledger.balance(CFM),
+            ledger=state.ledger.rows(),
+        )
