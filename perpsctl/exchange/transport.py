@@ -65,6 +65,7 @@ class Problem(StrEnum):
     ENCODED = "encoded"
     BROKEN_HTTP = "broken_http"
     BAD_REQUEST = "bad_request"
+    OUR_BUDGET = "rate_limited_here"
     OTHER = "other"
 
 
@@ -82,6 +83,7 @@ SENTENCES: Mapping[Problem, str] = MappingProxyType(
         Problem.ENCODED: "the answer is compressed, which was not asked for",
         Problem.BROKEN_HTTP: "the answer is not proper HTTP",
         Problem.BAD_REQUEST: "the request could not be put together",
+        Problem.OUR_BUDGET: "our own request budget is used up",
         Problem.OTHER: "the network failed",
     }
 )
@@ -206,13 +208,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A whole answer, whatever its status; `sent_ns` is when its request's first byte was handed over."""
+    """A whole answer, whatever its status. The monotonic moments are of our clock: first request byte, last body byte."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    sent_ns: int
+    asked: datetime  # wall time before anything was sent: the age of what the answer says counts from here
     arrived: datetime
+    sent_ns: int
+    arrived_ns: int
 
     def header(self, name: str) -> str:
         """A header's value, "" when absent; raw text from outside."""
@@ -303,7 +307,7 @@ class Transport:
             connect_until_ns=start_ns + self.timing.connect // _MICROSECOND * 1000,
             gate=gate,
         )
-        ending = self._run(request, token, call, outer_gate=None if gated_by_socket else gate)
+        ending = self._run(request, token, call, started, outer_gate=None if gated_by_socket else gate)
         self._record(request, started, call, ending)
         return ending
 
@@ -315,11 +319,13 @@ class Transport:
     def close(self) -> None:
         self._session.close()
 
-    def _run(self, request: Request, token: str | None, call: Sending, *, outer_gate: Gate | None) -> Ending:
+    def _run(
+        self, request: Request, token: str | None, call: Sending, asked: datetime, *, outer_gate: Gate | None
+    ) -> Ending:
         mark = sending.set(call)
         try:
             with outer_gate if outer_gate is not None else nullcontext():
-                return self._send(request, token, call)
+                return self._send(request, token, call, asked)
         except GateShut as shut:
             if call.touched:  # only a broken gate says so after the first byte
                 return Written(problem=Problem.OTHER, detail="the gate shut while the request was leaving")
@@ -327,7 +333,7 @@ class Transport:
         finally:
             sending.reset(mark)
 
-    def _send(self, request: Request, token: str | None, call: Sending) -> Ending:
+    def _send(self, request: Request, token: str | None, call: Sending, asked: datetime) -> Ending:
         own_socket = isinstance(self._adapter, GatedAdapter)
         if not own_socket:
             call.begin()
@@ -349,8 +355,10 @@ class Transport:
             status=response.status_code,
             headers=response.headers,
             body=body,
-            sent_ns=call.written_ns,
+            asked=asked,
             arrived=self._clock.now(),
+            sent_ns=call.written_ns,
+            arrived_ns=self._clock.monotonic_ns(),
         )
 
     def _prepared(self, request: Request, token: str | None) -> requests.PreparedRequest:

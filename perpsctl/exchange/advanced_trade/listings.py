@@ -1,0 +1,139 @@
+"""Lists read to their last page: orders of every placement source, and fills.
+
+A list that could not be read whole is an error, never a shorter list (E21, L5). Orders of products that are no futures
+are kept apart: they are listed and never touched (design 5, scope).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from perpsctl.domain.errors import VenueSpokeStrangely
+from perpsctl.domain.ids import ProductId
+from perpsctl.domain.numbers import Size
+from perpsctl.domain.orders import Fill, VenueOrder
+from perpsctl.domain.text import shown
+from perpsctl.exchange.advanced_trade.catalogue import Catalogue
+from perpsctl.exchange.advanced_trade.link import Ask, Link, strangeness
+from perpsctl.exchange.advanced_trade.pages import Pages
+from perpsctl.wire.advanced_trade import convert_orders, orders, reading
+from perpsctl.wire.advanced_trade.common import is_absent
+
+__all__ = ["SOURCES", "TRANSITIONAL", "ForeignOrder", "Listing", "Lists", "merged"]
+
+# Every source there is. The venue's default is RETAIL_ADVANCED alone, which hides what was placed in the simple app
+# (reference section 6.7, 2026-11-22).
+SOURCES = ("RETAIL_ADVANCED", "RETAIL_SIMPLE", "UNKNOWN_PLACEMENT_SOURCE")
+# States that could still fill and that an OPEN filter does not show; OPEN may not be combined with them.
+TRANSITIONAL = ("PENDING", "QUEUED", "CANCEL_QUEUED", "EDIT_QUEUED")
+PAGE_ROWS = 250
+FILL_ROWS = 100
+_FUTURE_TYPES = ("", "FUTURE", "UNKNOWN_PRODUCT_TYPE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignOrder:
+    """An order outside our scope (spot, options...): shown, never touched, never counted as derivatives exposure."""
+
+    venue_order_id: str
+    client_order_id: str
+    product_id: str
+    product_type: str
+    side: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What one or several listings saw. `as_of` is when the first page was asked for."""
+
+    orders: tuple[VenueOrder, ...]
+    foreign: tuple[ForeignOrder, ...]
+    as_of: datetime
+    pages: int
+
+
+class Lists:
+    """The paged reads of one key."""
+
+    def __init__(self, link: Link, catalogue: Catalogue) -> None:
+        self._link = link
+        self._catalogue = catalogue
+
+    def read_orders(self, query: tuple[tuple[str, str], ...]) -> Listing:
+        """Every order the query selects, to the last page, each once."""
+        read: list[tuple[orders.OrdersReply, datetime]] = []
+        pages = Pages("orders")
+        while True:
+            asked = (*query, ("limit", str(PAGE_ROWS)), *pages.query)
+            reply = self._link.read(Ask(path="/orders/historical/batch", query=asked), orders.OrdersReply)
+            read.append((reply.body, reply.answer.asked))
+            with strangeness("the list of orders"):
+                cursor = convert_orders.more_orders(reply.body)
+            if not pages.turn(cursor, rows=len(reply.body.orders or ())):
+                break
+        with strangeness("the list of orders"):
+            return self._listing(read)
+
+    def _listing(self, pages: list[tuple[orders.OrdersReply, datetime]]) -> Listing:
+        ours: list[VenueOrder] = []
+        foreign: list[ForeignOrder] = []
+        for reply, asked in pages:
+            for body in reading.required(reply.orders, "orders"):
+                sizes = self.sizes_for(body.product_id, body.product_type)
+                if sizes is None:
+                    foreign.append(_foreign(body))
+                else:
+                    ours.append(convert_orders.order_from(body, sizes, asked))
+        return Listing(orders=merged(ours), foreign=tuple(foreign), as_of=pages[0][1], pages=len(pages))
+
+    def sizes_for(self, product_id: reading.Text, product_type: reading.Text) -> dict[ProductId, Size] | None:
+        """The contract sizes to read this order with; None when its product is no future."""
+        if reading.text(product_type) not in _FUTURE_TYPES:
+            return None
+        return self._catalogue.sizes_with(reading.product_id(product_id))
+
+    def read_fills(self, query: tuple[tuple[str, str], ...]) -> tuple[Fill, ...]:
+        """Every fill of a future the query selects, oldest first, each once; a row told twice in two ways is an error."""
+        found: dict[str, Fill] = {}
+        pages = Pages("fills")
+        while True:
+            asked = (*query, ("limit", str(FILL_ROWS)), *pages.query)
+            reply = self._link.read(Ask(path="/orders/historical/fills", query=asked), orders.FillsReply)
+            with strangeness("the list of fills"):
+                for fill in self._fills_of(reply.body):
+                    if found.setdefault(fill.fill_id, fill) != fill:
+                        raise VenueSpokeStrangely(f"fill {shown(fill.fill_id, 80)} is told twice, in two ways")
+                cursor = convert_orders.more_fills(reply.body)
+            if not pages.turn(cursor, rows=len(reply.body.fills or ())):
+                return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.fill_id)))
+
+    def _fills_of(self, reply: orders.FillsReply) -> Iterator[Fill]:
+        for body in reading.required(reply.fills, "fills"):
+            sizes = self._catalogue.sizes_with(reading.product_id(body.product_id))
+            if sizes is not None:
+                yield convert_orders.fill_from(body, sizes)
+
+
+def merged(found: list[VenueOrder]) -> tuple[VenueOrder, ...]:
+    """Each order once, as it was seen last; a final state seen earlier stays (lists lag, finals do not go back: I5)."""
+    by_id: dict[str, VenueOrder] = {}
+    for order in found:
+        held = by_id.get(order.venue_order_id)
+        if held is None or not held.status.final or order.status.final:
+            by_id[order.venue_order_id] = order
+    return tuple(by_id.values())
+
+
+def _foreign(body: orders.OrderBody) -> ForeignOrder:
+    def word(value: reading.Text) -> str:
+        return "" if is_absent(value) else shown(reading.text(value), 80)
+
+    return ForeignOrder(
+        venue_order_id=word(body.order_id),
+        client_order_id=word(body.client_order_id),
+        product_id=word(body.product_id),
+        product_type=word(body.product_type),
+        side=word(body.side),
+        status=word(body.status),
+    )

@@ -1,0 +1,124 @@
+"""Looking for an order in doubt by every means the venue has, once. Absence here is one observation, not a verdict.
+
+There is no lookup by client order id (reference section 6.7), so: by venue order id where one is known; by complete
+listings of every placement source without a status filter since the send; and by the orders that fills name and the
+listings lack (E2). What carries our id with other terms is reported and never adopted (H10).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from perpsctl.domain.ids import ClientOrderId, VenueOrderId, client_order_id
+from perpsctl.domain.numbers import Price
+from perpsctl.domain.orders import Fill, OrderIntent, OrderType, VenueOrder
+from perpsctl.domain.ports import Clock, Sighting, Sought
+from perpsctl.domain.products import Product
+from perpsctl.domain.reports import IntentRecord
+from perpsctl.exchange.advanced_trade.listings import ForeignOrder, Listing
+
+__all__ = ["SKEW_TOLERATED", "Search"]
+
+# How far the venue's clock may be from ours before an order "created" earlier than we sent it is called another one;
+# trading is refused at 30 s of skew (fault T4), so twice that.
+SKEW_TOLERATED = timedelta(seconds=60)
+FETCHED_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """The reads a search is made of; each raises rather than answer in part."""
+
+    clock: Clock
+    by_id: Callable[[VenueOrderId], VenueOrder | None]
+    since: Callable[[Sought], Listing]
+    fills_since: Callable[[Sought], tuple[Fill, ...]]
+    product: Callable[[str], Product]
+
+    def look(self, sought: Sought) -> Sighting:
+        """The order, a contradiction, or its absence from listings read to the end."""
+        record = sought.record
+        if not isinstance(record.intent, OrderIntent):
+            return self._edited(record, record.intent.venue_order_id)
+        if record.venue_order_id is not None:
+            known = self.by_id(record.venue_order_id)
+            if known is not None:
+                return self._sighting(sought, record.intent, known, f"read by its id {record.venue_order_id}")
+        return self._listed(sought, record.intent)
+
+    def _edited(self, record: IntentRecord, target: VenueOrderId) -> Sighting:
+        """An edit keeps its order's id: what stands there now is the evidence, for the resolver to compare."""
+        asked = self.clock.now()
+        order = self.by_id(target)
+        evidence = (
+            f"order {target} {'read' if order is not None else 'not known to the venue'}; edit {record.intent.id}"
+        )
+        return Sighting(order=order, contradicts="", listed_at=asked, evidence=evidence)
+
+    def _listed(self, sought: Sought, intent: OrderIntent) -> Sighting:
+        ours = client_order_id(intent.id)
+        listing = self.since(sought)
+        fills = self.fills_since(sought)
+        found = [order for order in listing.orders if order.client_order_id == ours]
+        found += self._behind_fills(fills, listing, ours)
+        told = f"{len(listing.orders)} orders on {listing.pages} pages of every source, {len(fills)} fills"
+        if len({order.venue_order_id for order in found}) > 1:
+            ids = ", ".join(sorted(order.venue_order_id for order in found))
+            return _contradiction(f"more than one order carries our id: {ids}", listing, told)
+        foreign = [order for order in listing.foreign if order.client_order_id == ours]
+        if foreign:
+            return _contradiction(_foreign_words(foreign[0]), listing, told)
+        if found:
+            return self._sighting(sought, intent, found[0], told)
+        return Sighting(order=None, contradicts="", listed_at=listing.as_of, evidence=f"not among {told}")
+
+    def _behind_fills(self, fills: tuple[Fill, ...], listing: Listing, ours: ClientOrderId) -> list[VenueOrder]:
+        """Orders that fills name and the listings lack, if they are ours."""
+        listed = {order.venue_order_id for order in listing.orders}
+        missing = list(dict.fromkeys(fill.venue_order_id for fill in fills if fill.venue_order_id not in listed))
+        fetched = [self.by_id(missed) for missed in missing[:FETCHED_MAX]]
+        return [order for order in fetched if order is not None and order.client_order_id == ours]
+
+    def _sighting(self, sought: Sought, intent: OrderIntent, order: VenueOrder, evidence: str) -> Sighting:
+        against = self._against(sought, intent, order)
+        return Sighting(
+            order=None if against else order,
+            contradicts=f"order {order.venue_order_id} under our id differs in {', '.join(against)}" if against else "",
+            listed_at=order.read_at,
+            evidence=evidence,
+        )
+
+    def _against(self, sought: Sought, intent: OrderIntent, order: VenueOrder) -> tuple[str, ...]:
+        early = order.created is not None and order.created < sought.sent_after - SKEW_TOLERATED
+        size = sought.record.sent_size
+        apart = {
+            "client order id": order.client_order_id != client_order_id(intent.id),
+            "product": order.product_id != intent.product_id,
+            "side": order.side is not intent.side,
+            "size": size is not None and order.size is not None and order.size != size,
+            "price": intent.type is not OrderType.MARKET and self._price_apart(intent, order),
+            "time of creation": early,
+        }
+        return tuple(name for name, differs in apart.items() if differs)
+
+    def _price_apart(self, intent: OrderIntent, order: VenueOrder) -> bool:
+        """True unless the order's price is the intent's, or the one next to it on the grid on our safe side.
+
+        A strategy's price was put on the grid before the send: a buy down, a sell up, by less than one step.
+        """
+        meant, stands = intent.limit_price, order.limit_price
+        if meant is None or stands is None or meant == stands:
+            return (meant is None) != (stands is None) and meant is not None
+        moved = (meant - stands) * intent.side.sign
+        return not 0 <= moved < self._step(intent, meant)
+
+    def _step(self, intent: OrderIntent, price: Price) -> Price:
+        return Price(self.product(intent.product_id).price_step(price))
+
+
+def _contradiction(why: str, listing: Listing, evidence: str) -> Sighting:
+    return Sighting(order=None, contradicts=why, listed_at=listing.as_of, evidence=evidence)
+
+
+def _foreign_words(order: ForeignOrder) -> str:
+    return f"order {order.venue_order_id} of {order.product_id} ({order.product_type}) carries our id"

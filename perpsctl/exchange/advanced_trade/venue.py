@@ -1,0 +1,411 @@
+"""AdvancedTradeVenue: the `Venue` port on the US venue, domain values in and out.
+
+Reads answer whole or raise; writes are sent once and never raise. Sizes are coin on this side of `wire`.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from requests.adapters import BaseAdapter
+
+from perpsctl.domain.accounts import AccountView, Fees, MarginWindow, OrdersRead, PositionsRead, ServerTime
+from perpsctl.domain.errors import PerpsctlError, UsageError, VenueRefusedRequest, VenueSpokeStrangely
+from perpsctl.domain.ids import Ids, ProductId, VenueOrderId
+from perpsctl.domain.market import BookView, Candle, PublicTrade
+from perpsctl.domain.orders import (
+    ApprovedEdit,
+    ApprovedOrder,
+    CancelResult,
+    Fill,
+    Preview,
+    QuantizedEdit,
+    QuantizedOrder,
+    SubmitOutcome,
+    VenueOrder,
+)
+from perpsctl.domain.ports import Clock, Gate, Sighting, Sought, Venue
+from perpsctl.domain.products import DoubtTerms, Product, VenueCapabilities, VenueId
+from perpsctl.domain.reports import KeyFacts
+from perpsctl.exchange.advanced_trade.candles import granularity_of, windows
+from perpsctl.exchange.advanced_trade.catalogue import Catalogue
+from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
+from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL, ForeignOrder, Listing, Lists, merged
+from perpsctl.exchange.advanced_trade.search import SKEW_TOLERATED, Search
+from perpsctl.exchange.advanced_trade.writes import Writes
+from perpsctl.exchange.credentials import Credentials
+from perpsctl.exchange.hosts import Endpoint
+from perpsctl.exchange.pacing import Pacer, Priority
+from perpsctl.exchange.retrying import CANCELS, READS, RetryPolicy
+from perpsctl.exchange.signing import WRITE_TTL, Signer
+from perpsctl.exchange.transport import ExchangeRecord, Observer, Timing, Transport
+from perpsctl.wire.advanced_trade import (
+    accounts,
+    convert_accounts,
+    convert_market,
+    convert_orders,
+    futures,
+    market,
+    orders,
+    outcomes,
+    reading,
+    requests,
+)
+from perpsctl.wire.guard import encode
+
+__all__ = ["US_CAPABILITIES", "AdvancedTradeVenue"]
+
+US_CAPABILITIES = VenueCapabilities(
+    venue=VenueId.US,
+    dedupes_client_id=True,
+    has_preview=True,
+    has_cancel_on_disconnect=False,
+    has_server_expiry=False,
+    native_reduce_only=False,
+    native_gtd=True,
+    publishes_mark=False,
+    ws_order_snapshot=True,
+    leverage_settable=False,
+    requests_per_second_private=30,
+    requests_per_second_public=10,
+    cancel_batch=100,
+    doubt=DoubtTerms(
+        write_ttl=WRITE_TTL, visibility=timedelta(seconds=20), listings=2, listings_apart=timedelta(seconds=5)
+    ),
+)
+# How far back the unfiltered listing of `live_orders` looks: states we have no filter for, and lists that lag (E2).
+RECENT = timedelta(minutes=15)
+# The same where the venue refuses the filter of transitional states: QUEUED can last a long weekend.
+QUEUED_AT_MOST = timedelta(days=5)
+MILLISECOND = timedelta(milliseconds=1)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class AdvancedTradeVenue:
+    """Coinbase Advanced Trade with one key, or with none for public reads."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials | None,
+        clock: Clock,
+        ids: Ids,
+        *,
+        capabilities: VenueCapabilities = US_CAPABILITIES,
+        timing: Timing | None = None,
+        adapter: BaseAdapter | None = None,
+        observer: Observer | None = None,
+        pacer: Pacer | None = None,
+        reads: RetryPolicy = READS,
+        cancels: RetryPolicy = CANCELS,
+    ) -> None:
+        """`adapter` replaces the socket (in-process simulator, tests); `pacer` is shared where several venues share a key."""
+        self._capabilities = capabilities
+        self._clock = clock
+        self._transport = Transport(endpoint, clock, timing=timing, adapter=adapter, observer=observer)
+        signer = Signer(credentials, endpoint.authority) if credentials is not None and endpoint.signs else None
+        pacer = pacer or Pacer(
+            clock,
+            private_per_second=capabilities.requests_per_second_private,
+            public_per_second=capabilities.requests_per_second_public,
+        )
+        self._link = Link(self._transport, signer, pacer, clock, ids, reads=reads, cancels=cancels)
+        self._catalogue = Catalogue(self._link)
+        self._lists = Lists(self._link, self._catalogue)
+        self._writes = Writes(self._link, self.order)
+        self._search = Search(
+            clock=clock,
+            by_id=self.order,
+            since=lambda sought: self._since(sought.sent_after - SKEW_TOLERATED),
+            fills_since=lambda sought: self.fills(since=sought.sent_after - SKEW_TOLERATED),
+            product=lambda product_id: self._catalogue.known(ProductId(product_id)),
+        )
+        self._live_before: dict[VenueOrderId, VenueOrder] = {}
+
+    @property
+    def capabilities(self) -> VenueCapabilities:
+        return self._capabilities
+
+    @property
+    def link(self) -> Link:
+        """For the endpoints beyond the port (`operations`): one key, one budget, one connection."""
+        return self._link
+
+    def last_exchange(self) -> ExchangeRecord | None:
+        """What the last request did: evidence for probe, with no secret in it."""
+        return self._transport.last
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # market
+
+    def products(self) -> tuple[Product, ...]:
+        return self._catalogue.products()
+
+    def product(self, product_id: ProductId) -> Product:
+        return self._catalogue.product(product_id)
+
+    def book(self, product_id: ProductId, depth: int) -> BookView:
+        product = self._catalogue.known(product_id)
+        query = (("product_id", product_id), ("limit", str(depth)))
+        ask = Ask(path="/product_book", public_path="/market/product_book", query=query)
+        reply = self._link.read(ask, market.ProductBookReply)
+        with strangeness(f"the book of {product_id}"):
+            return convert_market.book_from(reply.body, product, reply.answer.asked)
+
+    def best_bid_ask(self, product_id: ProductId) -> BookView | None:
+        """The best level a side as a one-level book; None when the venue does not list the product there."""
+        product = self._catalogue.known(product_id)
+        reply = self._link.read(Ask(path="/best_bid_ask", query=(("product_ids", product_id),)), market.BestBidAskReply)
+        with strangeness(f"best bid and ask of {product_id}"):
+            return convert_market.best_bid_ask_from(reply.body, product, reply.answer.asked)
+
+    def candles(
+        self, product_id: ProductId, *, start: datetime, end: datetime, granularity: timedelta
+    ) -> tuple[Candle, ...]:
+        """Bars that start in [start, end), oldest first. Ranges over the venue's 350 bars are read in several requests."""
+        name = granularity_of(granularity)
+        product = self._catalogue.known(product_id)
+        path = f"/products/{in_path(product_id)}/candles"
+        found: dict[datetime, Candle] = {}
+        for first, last in windows(start, end, granularity):
+            query = (("start", str(first)), ("end", str(last)), ("granularity", name), ("limit", "350"))
+            reply = self._link.read(Ask(path=path, public_path=f"/market{path}", query=query), market.CandlesReply)
+            with strangeness(f"candles of {product_id}"):
+                bars = convert_market.candles_from(reply.body, product)
+            found.update((bar.start, bar) for bar in bars if start <= bar.start < end)
+        return tuple(found[at] for at in sorted(found))
+
+    def trades(self, product_id: ProductId, limit: int) -> tuple[PublicTrade, ...]:
+        if limit < 1:
+            raise UsageError("at least one trade")
+        product = self._catalogue.known(product_id)
+        path = f"/products/{in_path(product_id)}/ticker"
+        ask = Ask(path=path, public_path=f"/market{path}", query=(("limit", str(limit)),))
+        reply = self._link.read(ask, market.TickerTradesReply)
+        with strangeness(f"trades of {product_id}"):
+            return convert_market.trades_from(reply.body, product)
+
+    def server_time(self) -> ServerTime:
+        """The venue's clock against ours at the middle of the flight; a whole-second answer adds half a second of doubt."""
+        reply = self._link.read(Ask(path="/time", open_to_all=True), market.ServerTime)
+        with strangeness("the venue's clock"):
+            theirs = convert_market.server_time_from(reply.body)
+        answer = reply.answer
+        half_trip = timedelta(microseconds=(answer.arrived_ns - answer.sent_ns) // 2000)
+        exact = reading.text(reply.body.epoch_millis) != ""
+        grain = MILLISECOND if exact else timedelta(seconds=1)
+        ours = answer.arrived - half_trip
+        return ServerTime(
+            venue_time=theirs, skew=theirs + grain / 2 - ours, uncertainty=half_trip + grain / 2, as_of=ours
+        )
+
+    # account
+
+    def key_facts(self) -> KeyFacts:
+        reply = self._link.read(Ask(path="/key_permissions"), accounts.KeyPermissions)
+        with strangeness("the key's permissions"):
+            return convert_accounts.key_facts_from(reply.body)
+
+    def account(self) -> AccountView:
+        reply = self._link.read(Ask(path="/cfm/balance_summary"), futures.BalanceSummaryReply)
+        try:
+            with strangeness("the balance summary"):
+                return convert_accounts.account_from(reply.body, reply.answer.asked)
+        except VenueSpokeStrangely:
+            if isinstance(reply.body.balance_summary, futures.BalanceSummary):
+                raise
+        raise VenueRefusedRequest(
+            "the account has no futures wallet",
+            reason="no_futures_wallet",
+            fix="open a futures account at Coinbase Financial Markets, or use a key of the portfolio that has one",
+        )
+
+    def positions(self) -> PositionsRead:
+        reply = self._link.read(Ask(path="/cfm/positions"), futures.FuturesPositionsReply)
+        with strangeness("the positions"):
+            for row in reading.required(reply.body.positions, "positions"):
+                self._catalogue.sizes_with(reading.product_id(row.product_id))
+            return convert_accounts.positions_from(reply.body, self._catalogue.sizes, reply.answer.asked)
+
+    def fees(self) -> Fees:
+        query = (("product_type", "FUTURE"),)
+        reply = self._link.read(Ask(path="/transaction_summary", query=query), accounts.TransactionSummary)
+        with strangeness("the fee summary"):
+            return convert_accounts.fees_from(reply.body)
+
+    def margin_window(self) -> MarginWindow:
+        setting = self._margin_setting()
+        intraday = setting is not None and setting.setting == "INTRADAY_MARGIN_SETTING_INTRADAY"
+        profile = "RETAIL_INTRADAY_MARGIN_1" if intraday else "RETAIL_REGULAR"
+        query = (("margin_profile_type", f"MARGIN_PROFILE_TYPE_{profile}"),)
+        reply = self._link.read(Ask(path="/cfm/intraday/current_margin_window", query=query), futures.MarginWindowReply)
+        with strangeness("the margin window"):
+            return convert_accounts.margin_window_from(reply.body, setting)
+
+    def _margin_setting(self) -> futures.MarginSetting | None:
+        try:
+            return self._link.read(Ask(path="/cfm/intraday/margin_setting"), futures.MarginSetting).body
+        except VenueRefusedRequest:  # not every account has the choice; then nobody knows, and None says so
+            return None
+
+    # orders
+
+    def live_orders(self) -> OrdersRead:
+        """Every order that could still fill.
+
+        Per source the transitional states are read before the OPEN ones, so that an order on its way to OPEN is in one of
+        the two; then everything of the last 15 minutes unfiltered, for words we have no filter for and lists that lag;
+        then, by id, whatever was live when we last looked and is in none of these (E2).
+        """
+        listings: list[Listing] = []
+        for source in SOURCES:
+            by_source = ("order_placement_source", source)
+            listings.append(self._transitional(by_source))
+            listings.append(self._lists.read_orders((by_source, ("order_status", "OPEN"))))
+        recent = reading.rfc3339(self._clock.now() - RECENT)
+        listings.append(self._lists.read_orders((("order_placement_source", SOURCES[0]), ("start_date", recent))))
+        seen = {order.venue_order_id: order for order in merged([o for listing in listings for o in listing.orders])}
+        for missing in self._live_before.keys() - seen.keys():
+            order = self.order(missing)
+            if order is not None:
+                seen[missing] = order
+        live = {order_id: order for order_id, order in seen.items() if order.status.live}
+        self._live_before = live
+        self._writes.note(*seen)
+        return OrdersRead(
+            orders=tuple(live.values()),
+            as_of=min(listing.as_of for listing in listings),
+            pages=sum(listing.pages for listing in listings),
+        )
+
+    def _transitional(self, by_source: tuple[str, str]) -> Listing:
+        states = tuple(("order_status", state) for state in TRANSITIONAL)
+        try:
+            return self._lists.read_orders((by_source, *states))
+        except VenueRefusedRequest:  # on no record that these may be asked for; then everything recent is read instead
+            since = reading.rfc3339(self._clock.now() - QUEUED_AT_MOST)
+            return self._lists.read_orders((by_source, ("start_date", since)))
+
+    def orders_since(self, start: datetime) -> OrdersRead:
+        listing = self._since(start)
+        return OrdersRead(orders=listing.orders, as_of=listing.as_of, pages=listing.pages)
+
+    def foreign_orders(self) -> tuple[ForeignOrder, ...]:
+        """Working orders outside our scope (spot and the like), of every source: shown, never touched."""
+        found: dict[str, ForeignOrder] = {}
+        for source in SOURCES:
+            listing = self._lists.read_orders((("order_placement_source", source), ("order_status", "OPEN")))
+            found.update((order.venue_order_id, order) for order in listing.foreign)
+        return tuple(found.values())
+
+    def _since(self, start: datetime) -> Listing:
+        since = ("start_date", reading.rfc3339(start.astimezone(UTC)))
+        listings = [self._lists.read_orders((("order_placement_source", source), since)) for source in SOURCES]
+        self._writes.note(*(order.venue_order_id for listing in listings for order in listing.orders))
+        return Listing(
+            orders=merged([order for listing in listings for order in listing.orders]),
+            foreign=tuple(order for listing in listings for order in listing.foreign),
+            as_of=min(listing.as_of for listing in listings),
+            pages=sum(listing.pages for listing in listings),
+        )
+
+    def order(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
+        path = f"/orders/historical/{in_path(venue_order_id)}"
+        try:
+            reply = self._link.read(Ask(path=path), orders.OrderReply)
+        except VenueRefusedRequest as refused:
+            if _unknown_order(refused):
+                return None
+            raise
+        with strangeness(f"order {venue_order_id}"):
+            body = reading.required(reply.body.order, "order")
+            if body.order_id != venue_order_id:
+                self._transport.forget_connections()
+                raise VenueSpokeStrangely("the venue answered with another order than was asked for")
+            sizes = self._lists.sizes_for(body.product_id, body.product_type)
+            if sizes is None:
+                raise VenueRefusedRequest(
+                    f"order {venue_order_id} is no derivatives order",
+                    reason="out_of_scope",
+                    fix="spot orders are not touched",
+                )
+            return convert_orders.order_from(body, sizes, reply.answer.asked)
+
+    def fills(self, *, since: datetime | None = None, venue_order_id: VenueOrderId | None = None) -> tuple[Fill, ...]:
+        """`order_ids` excludes every other filter (hummingbot/hummingbot#7220), so `since` is applied here as well."""
+        if venue_order_id is not None:
+            found = self._lists.read_fills((("order_ids", venue_order_id),))
+            wrong = next((fill for fill in found if fill.venue_order_id != venue_order_id), None)
+            if wrong is not None:
+                raise VenueSpokeStrangely(f"fills of another order than {venue_order_id} were sent")
+        elif since is not None:
+            found = self._lists.read_fills((("start_sequence_timestamp", reading.rfc3339(since.astimezone(UTC))),))
+        else:
+            found = self._lists.read_fills(())
+        return found if since is None else tuple(fill for fill in found if fill.time >= since)
+
+    def preview(self, order: QuantizedOrder) -> Preview:
+        body = encode(requests.preview_request(order))
+        reply = self._link.read(Ask(method="POST", path="/orders/preview", body=body), orders.PreviewReply)
+        with strangeness("the preview"):
+            return convert_orders.preview_from(reply.body)
+
+    def preview_edit(self, edit: QuantizedEdit) -> Preview:
+        """What the venue says an edit would do."""
+        body = encode(requests.edit_request(edit))
+        reply = self._link.read(Ask(method="POST", path="/orders/edit_preview", body=body), orders.PreviewReply)
+        with strangeness("the preview of the edit"):
+            return convert_orders.preview_from(reply.body)
+
+    def submit(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
+        return self._writes.submit(order, gate)
+
+    def submit_edit(self, edit: ApprovedEdit, gate: Gate) -> SubmitOutcome:
+        return self._writes.submit_edit(edit, gate)
+
+    def close_position(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
+        return self._writes.close_position(order, gate)
+
+    def cancel(self, venue_order_ids: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
+        """One result per order, in the order given. A batch without an answer does not stop the others.
+
+        Raises only when no batch was answered; else the orders of an unanswered one come back as not accepted.
+        """
+        unique = tuple(dict.fromkeys(venue_order_ids))
+        size = self._capabilities.cancel_batch
+        results: dict[VenueOrderId, CancelResult] = {}
+        failures: list[PerpsctlError] = []
+        batches = [unique[at : at + size] for at in range(0, len(unique), size)]
+        for batch in batches:
+            try:
+                results.update((result.venue_order_id, result) for result in self._cancel_batch(batch))
+            except PerpsctlError as failure:
+                failures.append(failure)
+                results.update((missed, _unanswered(missed, failure)) for missed in batch)
+        if failures and len(failures) == len(batches):
+            raise failures[0]
+        return tuple(results[asked] for asked in unique)
+
+    def _cancel_batch(self, batch: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
+        body = encode(requests.cancel_request(batch))
+        ask = Ask(method="POST", path="/orders/batch_cancel", body=body, priority=Priority.CANCEL)
+        reply = self._link.read(ask, orders.CancelReply)
+        with strangeness("the answer to the cancel"):
+            return outcomes.cancel_results(reply.body, batch)
+
+    def search(self, sought: Sought) -> Sighting:
+        return self._search.look(sought)
+
+
+def _unanswered(missed: VenueOrderId, failure: PerpsctlError) -> CancelResult:
+    return CancelResult(venue_order_id=missed, accepted=False, reason=f"no answer: {failure.message}")
+
+
+def _unknown_order(refused: VenueRefusedRequest) -> bool:
+    """A parsed 404, or the recorded wording (reference section 6.6: status UNVERIFIED, text on record)."""
+    words = refused.message.lower()
+    return "http 404" in words or "was not found" in words
+
+
+_is_a_venue: Callable[[AdvancedTradeVenue], Venue] = lambda venue: venue  # noqa: E731 - a static assertion, for mypy

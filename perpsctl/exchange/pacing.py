@@ -1,0 +1,159 @@
+"""Rate budgets: how fast we may ask, who goes first, and what the venue's own counters say.
+
+Two buckets (signed and unsigned requests), filled continuously. Cancels may use all of it, orders leave a reserve for
+cancels, reads leave more: an operator polling hard never stands in the way of getting out (L2, N5, N6). Time is the
+Clock port's, so the budgets run on virtual time as well. No number here is a price or a size.
+
+Figures: 30 requests a second per user signed, 10 per address unsigned (coinbase-advanced-trade.md section 10,
+2026-11-22: historical, today's are unverified). The meaning of `x-ratelimit-reset` is not documented: read defensively.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from perpsctl.domain.errors import RateLimited
+from perpsctl.domain.ports import Clock
+
+__all__ = ["Budget", "Pacer", "Priority", "http_date", "reset_wait", "retry_after_wait"]
+
+WAIT_MAX = timedelta(seconds=60)  # whatever a header says (N2)
+CANCEL_WAIT_MAX = timedelta(seconds=2)  # a cancel asks again soon: being let in late is worse than one more 429
+_SECOND_NS = 1_000_000_000
+_MICROSECOND = timedelta(microseconds=1)
+_NOTHING = timedelta(0)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,15}", re.ASCII)
+_EPOCH_SECONDS_MIN = 1_000_000_000  # above this a number of seconds is a moment, not a length
+_EPOCH_MILLIS_MIN = 1_000_000_000_000
+
+
+class Priority(Enum):
+    """Who goes first. The value is how many thirds of the reserve stay untouched by this class."""
+
+    CANCEL = 0
+    WRITE = 2
+    READ = 3
+
+
+class Budget:
+    """One bucket of tokens, counted in billionths so that nothing is ever rounded away."""
+
+    def __init__(self, per_second: int, clock: Clock) -> None:
+        if per_second < 1:
+            raise ValueError("a budget lets something through")
+        self.per_second = per_second
+        self._full = per_second * _SECOND_NS
+        self._tokens = self._full
+        self._reserve = self._full * 3 // 10  # three tenths: two for orders to leave, one more for reads
+        self._filled_ns = clock.monotonic_ns()
+        self._blocked_until_ns = 0
+
+    def wait_ns(self, now_ns: int, priority: Priority) -> int:
+        """Nanoseconds until a request of this class may go; takes its token when that is zero."""
+        self._refill(now_ns)
+        blocked = max(0, self._blocked_until_ns - now_ns)
+        if priority is Priority.CANCEL:
+            blocked = min(blocked, _ns(CANCEL_WAIT_MAX)) if self._tokens < _SECOND_NS else 0
+        missing = _SECOND_NS + self._reserve * priority.value // 3 - self._tokens
+        wait = max(blocked, -(-missing // self.per_second) if missing > 0 else 0)
+        if wait == 0:
+            self._tokens -= _SECOND_NS
+        return wait
+
+    def block(self, until_ns: int) -> None:
+        """No order and no read before then; cancels are only slowed."""
+        self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
+
+    def _refill(self, now_ns: int) -> None:
+        gained = (now_ns - self._filled_ns) * self.per_second
+        self._filled_ns = now_ns
+        self._tokens = min(self._full, self._tokens + max(0, gained))
+
+
+class Pacer:
+    """The budgets of one key. Safe to share between threads: they take turns for a token, never while waiting."""
+
+    def __init__(self, clock: Clock, *, private_per_second: int = 30, public_per_second: int = 10) -> None:
+        self._clock = clock
+        self._private = Budget(private_per_second, clock)
+        self._public = Budget(public_per_second, clock)
+        self._lock = threading.Lock()
+
+    def take(self, priority: Priority, *, signed: bool, until_ns: int) -> None:
+        """Returns when the request may go. RateLimited at once when that would be after `until_ns` (monotonic)."""
+        budget = self._private if signed else self._public
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            with self._lock:
+                wait_ns = budget.wait_ns(now_ns, priority)
+            if wait_ns == 0:
+                return
+            if now_ns + wait_ns > until_ns:
+                raise RateLimited(
+                    f"our request budget is used up for another {wait_ns // 1_000_000} ms",
+                    fix="wait, then repeat; cancels keep a budget of their own",
+                )
+            self._clock.sleep(timedelta(microseconds=-(-wait_ns // 1000)))
+
+    def observe(self, header: Callable[[str], str], status: int, *, signed: bool) -> None:
+        """Takes the venue's own counters in: none remaining, or a 429, stops orders and reads until the reset."""
+        remaining = header("x-ratelimit-remaining").strip()
+        if status != 429 and remaining != "0":
+            return
+        now = self._clock.now()
+        wait = retry_after_wait(header("retry-after"), now) if status == 429 else None
+        if wait is None:
+            wait = reset_wait(header("x-ratelimit-reset"), now)
+        if wait is None:
+            return  # nothing told: the retry policy backs off by itself (N3)
+        budget = self._private if signed else self._public
+        with self._lock:
+            budget.block(self._clock.monotonic_ns() + _ns(wait))
+
+
+def retry_after_wait(text: str, now: datetime) -> timedelta | None:
+    """What `Retry-After` asks for, seconds or a date, clamped to 0..60 s (N1, N2); None when it says nothing readable."""
+    text = text.strip()
+    if _WHOLE.fullmatch(text):
+        return _clamped(int(text))
+    moment = http_date(text)
+    return None if moment is None else _within(moment - now)
+
+
+def reset_wait(text: str, now: datetime) -> timedelta | None:
+    """What `x-ratelimit-reset` asks for, clamped to 0..60 s: a length, Unix seconds or Unix milliseconds, by its size."""
+    text = text.strip()
+    if _WHOLE.fullmatch(text) is None:
+        return None
+    value = int(text)
+    if value < _EPOCH_SECONDS_MIN:
+        return _clamped(value)
+    micros = value * (1000 if value >= _EPOCH_MILLIS_MIN else 1_000_000)
+    elapsed = (now - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
+    return _within(timedelta(microseconds=max(0, min(micros - elapsed, WAIT_MAX // _MICROSECOND))))
+
+
+def http_date(text: str) -> datetime | None:
+    """An HTTP date as UTC; None for anything else. The zone is GMT whatever is written, as RFC 9110 has it."""
+    if not text or len(text) > 64:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _clamped(seconds: int) -> timedelta:
+    return timedelta(seconds=max(0, min(seconds, WAIT_MAX // timedelta(seconds=1))))
+
+
+def _within(wait: timedelta) -> timedelta:
+    return max(_NOTHING, min(wait, WAIT_MAX))
+
+
+def _ns(length: timedelta) -> int:
+    return length // _MICROSECOND * 1000
