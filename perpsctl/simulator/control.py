@@ -12,12 +12,14 @@ from decimal import Decimal
 
 from perpsctl.domain.numbers import multiple_of
 from perpsctl.simulator.core import Core
-from perpsctl.simulator.ledger import CBI, CFM, Position
+from perpsctl.simulator.ledger import CBI, CENT_PARTS, CFM, Position
+from perpsctl.simulator.margin import CENT
 from perpsctl.simulator.market import Market
 from perpsctl.simulator.options import Dedupe
 from perpsctl.simulator.orders import CreateAnswer, OrderRequest
 from perpsctl.simulator.products import STATUS_FLAGS
 
+BALANCE_MAX = Decimal(10**12)
 Rows = tuple[tuple[Decimal, Decimal], ...]
 Enter = Callable[[], AbstractContextManager[Core]]
 
@@ -82,6 +84,10 @@ class Control:
                 setattr(core.state.status[product_id], name, bool(value))
             core.timeflow.release_queued(core.state.now)
 
+    def expire_session(self, product_id: str, closed: bool = True) -> None:
+        """Closes (or reopens) the product's trading session now."""
+        self.set_status(product_id, session_closed=closed)
+
     def set_maintenance(self, product_id: str, start: datetime, end: datetime) -> None:
         """Announces a maintenance window; inside it the session is closed and orders are refused."""
         with self._enter() as core:
@@ -134,6 +140,8 @@ class Control:
             if not product.is_future or not contracts.is_finite() or not multiple_of(contracts, product.base_increment):
                 raise ValueError("a position is a whole number of contracts of a future")
             entry = core.state.mark(product_id) if average_entry is None else average_entry
+            if not entry.is_finite() or entry <= 0 or entry != entry.quantize(CENT_PARTS):
+                raise ValueError("an entry price is above zero, of at most eight decimals")
             position = core.state.positions.setdefault(product_id, Position())
             position.contracts, position.cost = contracts, contracts * product.unit_size * entry
             core.lifecycle.check_liquidation(core.state.now)
@@ -144,16 +152,16 @@ class Control:
             ledger, now = core.state.ledger, core.state.now
             for wallet, amount in ((CBI, cbi_usd), (CFM, cfm_usd)):
                 if amount is not None:
-                    if not amount.is_finite():
-                        raise ValueError("a balance is a finite amount")
+                    if not amount.is_finite() or abs(amount) >= BALANCE_MAX or amount != amount.quantize(CENT):
+                        raise ValueError("a balance is an amount of whole cents below 10**12")
                     ledger.post(at=now, kind="set_balance", wallet=wallet, amount=amount - ledger.balance(wallet))
             core.lifecycle.check_liquidation(now)
 
     def set_fees(self, *, maker: Decimal, taker: Decimal) -> None:
         """Fee rates from now on, as shares of notional (a maker rate may be a rebate)."""
         with self._enter() as core:
-            if not (maker.is_finite() and taker.is_finite() and abs(maker) < 1 and abs(taker) < 1):
-                raise ValueError("fee rates are shares below one")
+            if not (_is_share(maker) and _is_share(taker)):
+                raise ValueError("fee rates are shares below one, of at most eight decimals")
             core.state.maker_fee_rate, core.state.taker_fee_rate = maker, taker
 
     def set_dedupe(self, mode: str) -> None:
@@ -165,8 +173,8 @@ class Control:
         """The hourly rate, or None to follow the premium again."""
         with self._enter() as core:
             _market(core, product_id)
-            if rate is not None and (not rate.is_finite() or abs(rate) >= 1):
-                raise ValueError("an hourly rate is a share below one")
+            if rate is not None and not _is_share(rate):
+                raise ValueError("an hourly rate is a share below one, of at most eight decimals")
             core.state.funding.set(product_id, rate)
 
     def set_cash_times(self, times: tuple[str, ...]) -> None:
@@ -209,6 +217,11 @@ def _market(core: Core, product_id: str) -> Market:
     if market is None:
         raise LookupError("no such product")
     return market
+
+
+def _is_share(value: Decimal) -> bool:
+    """Few decimals keep every later sum exact within the 28 digits of a Decimal."""
+    return value.is_finite() and abs(value) < 1 and value == value.quantize(CENT_PARTS)
 
 
 def _ticks(market: Market, rows: Rows) -> dict[int, int]:

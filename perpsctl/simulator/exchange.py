@@ -31,6 +31,7 @@ from perpsctl.simulator.orders import (
     Preview,
 )
 from perpsctl.simulator.reads import ANY_SOURCE, InvalidArgument
+from perpsctl.simulator.seeded import identifier
 from perpsctl.simulator.state import INTRADAY, STANDARD
 from perpsctl.simulator.views import (
     AccountView,
@@ -391,12 +392,15 @@ class Exchange:
             )
 
     def key_permissions(self, *, can_trade: bool, can_transfer: bool = False, can_view: bool = True) -> KeyPermissions:
-        """What a key with these scopes may do; faults A3, A6 and A7 are the face's."""
+        """What a key with these scopes may do as the venue tells it: faults A3, A6 and A7 show here."""
+        revoked = (self.faults.holding("A3") or {}).get("scope")
+        elsewhere = self.faults.standing("A6", "key_permissions") is not None
+        transfers = self.faults.standing("A7", "key_permissions") is not None
         return KeyPermissions(
-            can_view=can_view,
-            can_trade=can_trade,
-            can_transfer=can_transfer,
-            portfolio_uuid=self.portfolio_uuid,
+            can_view=can_view and revoked != "view",
+            can_trade=can_trade and revoked != "trade",
+            can_transfer=can_transfer or transfers,
+            portfolio_uuid=identifier(self.portfolio_uuid, "elsewhere") if elsewhere else self.portfolio_uuid,
             portfolio_type="DEFAULT",
         )
 

@@ -233,6 +233,15 @@ class Faults:
                     return dict(armed.params)
         return None
 
+    def holding(self, fault: str) -> dict[str, Value] | None:
+        """The parameters of a fault while it is armed and not spent; asking counts nothing."""
+        now = self._now()
+        with self._lock:
+            for armed in self._armed:
+                if armed.entry.fault == fault and not armed.spent(now):
+                    return dict(armed.params)
+        return None
+
     def clock_offset_s(self) -> int:
         """By how many seconds the venue's clock is ahead of the host's (fault A1); 0 where it is right."""
         if not self._armed:
