@@ -32,6 +32,7 @@ _STEP = {ord("["): 1, ord("]"): -1}
 _COLLAPSES = 8  # real payloads nest at most seven deep
 
 T = TypeVar("T")
+Payload = msgspec.Struct  # any of the room's structs, for rooms that name none of them
 PlainJson = None | bool | str | Decimal | list["PlainJson"] | dict[str, "PlainJson"]
 
 

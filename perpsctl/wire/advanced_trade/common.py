@@ -1,8 +1,8 @@
 """What the payloads of the US venue have in common.
 
 Every field may be absent (`UNSET`): what a conversion cannot do without, it demands. No field is of an open type, so no
-binary float can come in through one. Amounts are text here, whatever
-they are spelled like on the way in, and are read by `perpsctl.wire.guard.number` when converted, never before.
+binary float can come in through one. Amounts are text here, whatever they are spelled like on the way in, and are read
+by `perpsctl.wire.guard.number` when converted, never before.
 """
 
 from typing import Annotated, ClassVar

@@ -275,8 +275,9 @@ def test_a_number_of_forty_digits_is_kept_to_the_last_one() -> None:
 
 def test_multiplying_by_the_contract_size_loses_no_digit() -> None:
     thirty = "123456789012345678901234567890"
-    held = money.position_from(bodies.a_position(number_of_contracts=thirty, side="LONG"), bodies.SIZES)
-    assert f"{held.coin:f}" == "1234567890123456789012345678.90"
+    for side, sign in (("LONG", ""), ("SHORT", "-")):
+        held = money.position_from(bodies.a_position(number_of_contracts=thirty, side=side), bodies.SIZES)
+        assert f"{held.coin:f}" == f"{sign}1234567890123456789012345678.90"
 
 
 def test_funding_of_a_product_is_none_when_it_is_not_told() -> None:

@@ -86,6 +86,21 @@ def test_a_reply_with_other_terms_is_unknown_and_alarmed_H10(variant: str, field
     assert found.alarm
 
 
+@pytest.mark.parametrize(
+    "fields", [{"stop_price": "67000"}, {"stop_direction": "STOP_DIRECTION_STOP_DOWN"}, {"limit_price": "1"}]
+)
+def test_a_stop_with_another_trigger_is_unknown_and_alarmed_H10(fields: dict[str, Any]) -> None:
+    terms = orders.Terms(
+        base_size="1", limit_price="68000", stop_price="67995", stop_direction="STOP_DIRECTION_STOP_UP"
+    )
+    variant = "stop_limit_stop_limit_gtc"
+    request = changed(REQUEST, order_configuration=orders.configuration(variant, terms))
+    same = changed(ACCEPTING, order_configuration=orders.configuration(variant, terms))
+    other = changed(ACCEPTING, order_configuration=orders.configuration(variant, changed(terms, **fields)))
+    assert isinstance(outcome(same, request), Accepted)
+    assert isinstance(outcome(other, request), Unknown)
+
+
 def test_the_same_number_written_otherwise_is_no_contradiction() -> None:
     echo = orders.configuration("limit_limit_gtc", changed(TERMS, base_size="1.0", limit_price="68000.00"))
     assert isinstance(outcome(changed(ACCEPTING, order_configuration=echo)), Accepted)
