@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -321,5 +322,5 @@ def find(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
             continue
         pairs = tuple(zip(template, parts, strict=True))
         if all(wanted in ("{}", got) for wanted, got in pairs):
-            return candidate, tuple(got for wanted, got in pairs if wanted == "{}")
+            return candidate, tuple(unquote(got) for wanted, got in pairs if wanted == "{}")
     return None

@@ -137,6 +137,7 @@ class UsFace:
     def forget(self) -> None:
         """A reset: no budget used, nothing deferred, no previous answer."""
         self.budgets.clear()
+        self.budgets.enforced = True
         with self._lock:
             self._late.clear()
         self._previous = None

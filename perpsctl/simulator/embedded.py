@@ -1,0 +1,61 @@
+"""One whole exchange with its faces and keys, whatever carries the requests: a socket server or the caller's process.
+
+Every start and every reset is a new account with new keys; the old ones are worth nothing from then on.
+"""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from perpsctl.simulator.clock import Clock
+from perpsctl.simulator.exchange import Exchange
+from perpsctl.simulator.faces.routes import Switches
+from perpsctl.simulator.faces.us import UsFace
+from perpsctl.simulator.identity import KeyRing, ThrowAwayKey, throw_away_keys, write_key_files
+from perpsctl.simulator.options import Options
+
+KEYS_FOLDER = "keys"
+
+
+class Embedded:
+    """An exchange, its US face and its throw-away keys. With `folder`, the key files stand in `folder/keys`."""
+
+    def __init__(
+        self, clock: Clock, options: Options | None = None, *, folder: Path | None = None, accounts_before: int = 0
+    ) -> None:
+        self.clock = clock
+        self.exchange = Exchange(clock, options)
+        self.keys = KeyRing(())
+        self.us = UsFace(self.exchange, self.keys)
+        self.account = accounts_before
+        self.key_files: dict[str, Path] = {}
+        self._folder = folder
+        self._texts: Mapping[str, str] = {}
+        self._lock = threading.Lock()
+        self._new_keys()
+
+    def key_text(self, role: str = "trade") -> str:
+        """The content of a role's key file: for callers in this process, who need no file."""
+        return self._texts[role]
+
+    def reset(self) -> None:
+        """A new account: empty book, new keys, no fault armed, no switch thrown; prices and calendar begin again now."""
+        with self._lock:
+            self.exchange.faults.disarm()
+            self.exchange.reset()
+            self.us.switches = Switches()
+            self.us.forget()
+            self._new_keys()
+
+    def advance(self) -> None:
+        """Brings the exchange up to its clock and handles what was deferred: what a ticker does ten times a second."""
+        self.exchange.advance()
+        self.us.advance()
+
+    def _new_keys(self) -> None:
+        keys: tuple[ThrowAwayKey, ...] = throw_away_keys()
+        self._texts = {key.record.role.value: key.file_text() for key in keys}
+        self.keys.replace_all(key.record for key in keys)
+        if self._folder is not None:
+            self.key_files = write_key_files(self._folder / KEYS_FOLDER, keys)
+        self.account += 1

@@ -1,0 +1,366 @@
+"""The simulator as a process: its faces on loopback sockets, a ticker, a state file, and a clean end.
+
+Binds loopback and nothing else. No token, key or body reaches a log. One server per folder: it holds a lock as long as it
+lives, and a second one refuses to start.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from ipaddress import ip_address
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from perpsctl.domain.errors import UsageError
+from perpsctl.domain.text import shown
+from perpsctl.places import private_folder
+from perpsctl.simulator.clock import SystemClock
+from perpsctl.simulator.embedded import Embedded
+from perpsctl.simulator.faces.control import Body, ControlFace, Hooks
+from perpsctl.simulator.faces.errors import refusal
+from perpsctl.simulator.faces.messages import Request, first_of, whole, word
+from perpsctl.simulator.faces.spelling import stamp
+from perpsctl.simulator.faults import EffectKind
+from perpsctl.simulator.identity import replace_private_file
+from perpsctl.simulator.launcher import LIFE_LOCK, STATE_FILE, SimOptions, process_start
+from perpsctl.simulator.options import CalendarMode, Dedupe, Options, ReplaySpec
+from perpsctl.simulator.sockets import Connection, connection_of, deliver, whole_body
+from perpsctl.simulator.tls import loopback_certificates
+
+HOST = "127.0.0.1"
+ACCESS_LOG = "access.log"
+CA_FILE = "ca.pem"
+ACCOUNT_FILE = "account"  # how many accounts this folder has seen: every start and reset is a new one
+TICK_S = 0.1
+BODY_LIMIT = 1_000_000
+_LOG_BYTES = 1_000_000
+_USAGE = 2
+
+
+class Server:
+    """One simulator on its sockets, from `run` until told to stop."""
+
+    def __init__(self, folder: Path, options: SimOptions, *, on_ready: Callable[[Body], None] | None = None) -> None:
+        self._folder = folder
+        self._options = options
+        self._on_ready = on_ready
+        self._started_at = datetime.now(UTC)
+        self._last_request = time.monotonic()
+        self._stopping = threading.Event()
+        self._servers: list[_QuietServer] = []
+        self._token = secrets.token_urlsafe(32)
+        self._log = _access_log(folder / ACCESS_LOG)
+        self.embedded = Embedded(
+            SystemClock(), core_options(options), folder=folder, accounts_before=_accounts_before(folder)
+        )
+        self._control = ControlFace(
+            self.embedded,
+            self._token,
+            Hooks(status=self._state, after_reset=self._write_state, stop=self.stop),
+        )
+        self._sockets = {
+            "http": _listen(options.http_port),
+            "https": _listen(options.https_port),
+            "control": _listen(options.control_port),
+        }
+
+    def run(self) -> None:
+        """Serves until stopped by signal, control face or idleness."""
+        asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """Ends soon; safe from any thread."""
+        self._stopping.set()
+        for server in self._servers:
+            server.should_exit = True
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop)
+        certificates = loopback_certificates(self._started_at)
+        replace_private_file(self._folder / CA_FILE, certificates.ca)
+        tls = _tls_context(self._folder, certificates.chain, certificates.key)
+        self._servers = [
+            _QuietServer(_config(self._us_app)),
+            _QuietServer(_config(self._us_app, tls)),
+            _QuietServer(_config(self._control_app)),
+        ]
+        serving = [
+            asyncio.ensure_future(server.serve(sockets=[sock]))
+            for server, sock in zip(self._servers, self._sockets.values(), strict=True)
+        ]
+        while not all(server.started for server in self._servers):
+            if any(task.done() for task in serving):
+                break
+            await asyncio.sleep(0.005)
+        ticker = threading.Thread(target=self._tick, name="ticker", daemon=True)
+        ticker.start()
+        self._write_state()
+        if self._on_ready is not None:
+            self._on_ready(self._public_state())
+        try:
+            await asyncio.gather(*serving)
+        finally:
+            self._stopping.set()
+            ticker.join(timeout=5)
+            (self._folder / STATE_FILE).unlink(missing_ok=True)
+            self._log.close()
+
+    def _tick(self) -> None:
+        idle_s = self._options.idle_minutes * 60
+        try:
+            while not self._stopping.wait(TICK_S):
+                self.embedded.advance()
+                if idle_s and time.monotonic() - self._last_request > idle_s:
+                    self.stop()
+        except BaseException:
+            self.stop()  # an exchange whose time stands still would lie
+            raise
+
+    # --- applications ---------------------------------------------------------------------------------
+
+    async def _us_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+        self._last_request = began
+        connection = connection_of(scope)
+        request = _request(scope, b"", self.embedded.exchange.now())
+        intake = self.embedded.us.intake(request)
+        reset = first_of(intake.effects, EffectKind.RESET)
+        if reset is not None and word(reset, "when", "before") == "during_request":
+            await connection.cut()
+            return
+        body = await whole_body(receive, BODY_LIMIT)
+        if body is None:
+            return
+        slow = first_of(intake.effects, EffectKind.SLOW_READ)
+        if slow is not None:
+            await asyncio.sleep(len(body) / max(1, whole(slow, "bytes_per_second", 1000)))
+        if intake.delay_before_s:
+            await asyncio.sleep(intake.delay_before_s)  # the client may leave; the request is handled all the same
+        request = _request(scope, body, request.received_at)
+        if len(body) > BODY_LIMIT:
+            reply = refusal(413, "INVALID_ARGUMENT", "the body is too large")
+        else:
+            reply = self.embedded.us.answer(request, intake)
+        await deliver(reply, connection, send)
+        self._log.line(request, reply.status, began)
+
+    async def _control_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._last_request = time.monotonic()
+        body = await whole_body(receive, BODY_LIMIT)
+        if body is None:
+            return
+        reply = self._control.handle(_request(scope, body, self.embedded.exchange.now()))
+        await deliver(reply, connection_of(scope), send)
+
+    # --- state ----------------------------------------------------------------------------------------
+
+    def _url(self, name: str, scheme: str) -> str:
+        return f"{scheme}://{HOST}:{self._sockets[name].getsockname()[1]}"
+
+    def _public_state(self) -> Body:
+        return {
+            "pid": os.getpid(),
+            "started_at": stamp(self._started_at),
+            "faces": {"us": {"http": self._url("http", "http"), "https": self._url("https", "https")}},
+            "ca_file": str(self._folder / CA_FILE),
+            "key_files": {role: str(path) for role, path in self.embedded.key_files.items()},
+            "control": self._url("control", "http"),
+            "options": asdict(self._options),
+            "portfolio": self.embedded.exchange.portfolio_uuid,
+            "account": self.embedded.account,
+        }
+
+    def _state(self) -> Body:
+        now = self.embedded.exchange.now()
+        return {**self._public_state(), "venue_time": stamp(now), "idle_s": int(time.monotonic() - self._last_request)}
+
+    def _write_state(self) -> None:
+        replace_private_file(self._folder / ACCOUNT_FILE, f"{self.embedded.account}\n".encode("ascii"))
+        state = self._public_state()
+        state["control"] = {"url": state["control"], "token": self._token}
+        state["process_start"] = process_start(os.getpid())
+        replace_private_file(self._folder / STATE_FILE, json.dumps(state, indent=2).encode("utf-8"))
+
+
+class _QuietServer(uvicorn.Server):
+    """Three of them share one loop; signals are the process's matter."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _AccessLog:
+    """Time, method, path, status, milliseconds. Never a query, a header or a body."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        self._handler = handler
+
+    def line(self, request: Request, status: int, began: float) -> None:
+        took_us = int((time.monotonic() - began) * 1_000_000)
+        text = (
+            f"{stamp(request.received_at)} {shown(request.method, 10)} {shown(request.path, 200)} {status} {took_us}us"
+        )
+        self._handler.emit(logging.makeLogRecord({"msg": text, "levelno": logging.INFO}))
+
+    def close(self) -> None:
+        self._handler.close()
+
+
+def serve(folder: Path, options: SimOptions, on_ready: Callable[[Body], None] | None = None) -> None:
+    """Serves in the foreground until stopped. UsageError when another server lives in `folder` or an option is wrong.
+
+    `on_ready` gets what `sim status` shows, once the sockets listen.
+    """
+    private_folder(folder)
+    handle = os.open(folder / LIFE_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                "a simulator is already running from this folder", fix="`perpsctl sim stop` first"
+            ) from None
+        Server(folder, options, on_ready=on_ready).run()
+    finally:
+        os.close(handle)
+
+
+def core_options(options: SimOptions) -> Options:
+    """The core's options; its own defaults where none was given."""
+    defaults = Options()
+    replay = None
+    if options.replay is not None:
+        begins = None if options.start is None else datetime.fromisoformat(options.start).astimezone(UTC)
+        replay = ReplaySpec(path=Path(options.replay), start=begins)
+    return Options(
+        seed=options.seed,
+        speed=Decimal(options.speed),
+        calendar=CalendarMode(options.calendar),
+        dedupe=Dedupe(options.dedupe),
+        maker_fee_rate=defaults.maker_fee_rate if options.maker_fee is None else Decimal(options.maker_fee),
+        taker_fee_rate=defaults.taker_fee_rate if options.taker_fee is None else Decimal(options.taker_fee),
+        replay=replay,
+    )
+
+
+def _config(app: ASGIApp, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        date_header=False,  # the face tells the venue's time, which fault A1 may shift
+        server_header=False,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=1,
+    )
+    config.load()
+    config.ssl = tls
+    return config
+
+
+def _tls_context(folder: Path, chain: bytes, key: bytes) -> ssl.SSLContext:
+    """The ssl module reads files only: they exist for as long as it takes."""
+    chain_file, key_file = folder / ".chain.pem", folder / ".key.pem"
+    try:
+        replace_private_file(chain_file, chain)
+        replace_private_file(key_file, key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(chain_file, key_file)
+        return context
+    finally:
+        chain_file.unlink(missing_ok=True)
+        key_file.unlink(missing_ok=True)
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket on loopback; UsageError when the port is taken."""
+    assert ip_address(HOST).is_loopback
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((HOST, port))
+    except OSError as refused:
+        sock.close()
+        raise UsageError(f"port {port} cannot be used: {refused.strerror}", fix="choose another or none") from None
+    return sock
+
+
+def _request(scope: Scope, body: bytes, received_at: datetime) -> Request:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    server_host, server_port = scope["server"]
+    here = {f"{name}:{server_port}" for name in (server_host, "localhost")}
+    named = headers.get("host", "")
+    client = scope.get("client")
+    return Request(
+        method=scope["method"],
+        path=scope["raw_path"].decode("ascii", "replace"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+        received_at=received_at,
+        connected_host=named if named in here else f"{server_host}:{server_port}",
+        client_ip=client[0] if client else HOST,
+    )
+
+
+def _access_log(path: Path) -> _AccessLog:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    return _AccessLog(RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8"))
+
+
+def _accounts_before(folder: Path) -> int:
+    try:
+        text = (folder / ACCOUNT_FILE).read_text("ascii").strip()
+    except (OSError, ValueError):
+        return 0
+    return int(text) if text.isdigit() and len(text) < 10 else 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The process the launcher starts. Exit 2 with a sentence on stderr for a usage error."""
+    parser = argparse.ArgumentParser(prog="perpsctl.simulator.server")
+    parser.add_argument("--folder", type=Path, required=True)
+    for each in fields(SimOptions):
+        kind = int if isinstance(each.default, int) else str
+        parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default)
+    given = vars(parser.parse_args(arguments))
+    folder: Path = given.pop("folder")
+    try:
+        serve(folder, SimOptions(**given))
+    except UsageError as wrong:
+        sys.exit(_said(wrong.message))
+
+
+def _said(message: str) -> int:
+    logging.getLogger("perpsctl.simulator").error("%s", message)  # to stderr, which the launcher keeps as the log
+    return _USAGE
+
+
+if __name__ == "__main__":
+    main()
