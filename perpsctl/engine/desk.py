@@ -124,12 +124,10 @@ class OrderDesk:
 
     def _entry_view(self, order: QuantizedOrder) -> tuple[Seen, Booked]:
         """Orders, then the journal brought up to date, then positions: a fill in between is counted twice, never lost."""
-        reads = Reads()
-        orders = reads.attempt("live orders", self._venue.live_orders)
-        tracked = self._tracker.update(orders)
+        tracked = self._tracker.update()
         before = self._journal.booked()
-        seen = self._views.fresh(order.product_id, product=order.product, orders=orders or tracked.orders)
-        return replace(seen, problems=reads.problems + tracked.problems + seen.problems), before
+        seen = self._views.fresh(order.product_id, product=order.product, orders=tracked.orders)
+        return replace(seen, problems=tracked.problems + seen.problems), before
 
     def _entry_judge(
         self, order: QuantizedOrder, view: RiskView, before: Booked, *, last: bool
@@ -285,13 +283,13 @@ class OrderDesk:
 def outdated(before: Booked, now: Booked) -> bool:
     """True when an order that could fill ended after `before` was read: positions read since may lack its fill.
 
-    An order that is still live is counted whole, and one proven to have ended empty changed nothing.
+    An order that is still live is counted whole, one proven to have ended empty changed nothing, and one committed since
+    is counted whole by risk itself (`risk.exposure.unseen_orders`).
     """
     live_now = {order.intent_id for order in now.live}
     empty = {recent.intent_id for recent in now.recent if recent.ended_empty}
     was_live = {order.intent_id for order in before.live if order.intent_id is not None}
-    came_since = {recent.intent_id for recent in now.recent} - {recent.intent_id for recent in before.recent}
-    return bool((was_live | came_since) - live_now - empty)
+    return bool(was_live - live_now - empty)
 
 
 def crosses(order: QuantizedOrder, other: VenueOrder) -> bool:

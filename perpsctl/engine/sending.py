@@ -166,7 +166,7 @@ class Sender:
 def _held_up() -> NotSent:
     return NotSent(
         reason="approval_expired",
-        evidence=f"held up more than {APPROVAL_MAX_AGE // timedelta(seconds=1)} s between verdict and send; not one byte was sent",
+        evidence=f"held up more than {APPROVAL_MAX_AGE // timedelta(seconds=1)} s after the verdict; not one byte was sent",
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Final, TypeVar
 
 from perpsctl.domain.accounts import OrdersRead
@@ -110,9 +111,7 @@ class Tracker:
     def _fills_of_short(self, reads: Reads) -> tuple[Fill, ...]:
         booked: list[Fill] = []
         for order_id in tuple(self._short):
-            fills = reads.attempt(
-                f"fills of {order_id}", lambda wanted=order_id: self._venue.fills(venue_order_id=wanted)
-            )
+            fills = reads.attempt(f"fills of {order_id}", partial(self._venue.fills, venue_order_id=order_id))
             if fills is None:
                 continue
             booked += self._journal.record_fills(fills)  # step: record_fills

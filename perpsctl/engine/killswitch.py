@@ -1,0 +1,279 @@
+"""Halt, cancel, flatten, read back, attest: the short road out. No step's failure stops the next one.
+
+What could not be done or read stands in the attestation; nothing unread is ever called zero (R2, L5). Works with the loop
+dead, the journal broken and the venue down. Nothing here may raise before the last step is done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from perpsctl.domain.errors import JournalUnavailable
+from perpsctl.domain.ids import IntentId
+from perpsctl.domain.orders import Accepted
+from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
+from perpsctl.domain.reports import Attestation, CancelReport, ExitPending, HaltFacts, HaltState, IntentRecord
+from perpsctl.domain.text import shown
+from perpsctl.engine.cancels import Canceller
+from perpsctl.engine.exits import Exits, FlattenReport
+from perpsctl.engine.reading import VENUE_ERRORS
+from perpsctl.engine.resolver import Resolver
+from perpsctl.latch import Engaged, Latch, LatchTrouble
+
+CANCEL_WAIT: Final = timedelta(seconds=10)
+READ_BACK_WAIT: Final = timedelta(seconds=5)
+READ_BACK_PAUSE: Final = timedelta(milliseconds=250)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueSide:
+    """The parts that reach the venue; missing as a whole when no client could be built, and `why` then says it."""
+
+    venue: Venue
+    canceller: Canceller
+    exits: Exits
+    resolver: Resolver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngageReport:
+    """What engaging did, with the attestation that was read back."""
+
+    attestation: Attestation
+    first: bool
+    cancels: tuple[CancelReport, ...]
+    flattened: FlattenReport | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseReport:
+    """Released, or every reason why not (R4)."""
+
+    released: bool
+    refusals: tuple[str, ...]
+    facts: HaltFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchStatus:
+    """The switch as it stands with what would hinder a release; None: could not be read."""
+
+    facts: HaltFacts
+    in_doubt: tuple[IntentId, ...] | None
+    exit_pending: tuple[ExitPending, ...] | None
+    problems: tuple[str, ...]
+
+
+class KillSwitch:
+    """Engages, releases and tells the state of one profile's switch."""
+
+    def __init__(
+        self,
+        *,
+        latch: Latch,
+        journal: Journal,
+        halts: Halts,
+        clock: Clock,
+        diagnostics: Diagnostics,
+        outside: VenueSide | None,
+        why_no_venue: str = "",
+        breach_stands: Callable[[], bool | None] = lambda: None,
+    ) -> None:
+        self._latch = latch
+        self._journal = journal
+        self._halts = halts
+        self._clock = clock
+        self._diagnostics = diagnostics
+        self._outside = outside
+        self._why_no_venue = why_no_venue
+        self._breach_stands = breach_stands
+
+    # --- engage ----------------------------------------------------------------------------------------------
+
+    def engage(
+        self,
+        *,
+        reason: str,
+        by: str,
+        flatten: bool = False,
+        unbounded: bool = False,
+        loss_breach: bool = False,
+        wait: timedelta = timedelta(seconds=30),
+        latched: Engaged | None = None,
+    ) -> EngageReport:
+        """No order starts from now on; orders are cancelled, positions closed if asked, and what is left is read back.
+
+        Never raises for what fails outside: it stands in the attestation. `latched` is the latch the command engaged
+        before it imported this room; without it the latch is engaged here. Engaging twice is fine.
+        """
+        problems: list[str] = []
+        held = latched or self._latch.engage(reason=reason, by=by, at=self._clock.now())  # step: latch
+        problems += held.problems
+        stuck = self._close_gate(problems)  # step: close_gate
+        journal_durable = self._record(reason, by, loss_breach, problems)
+        cancels: list[CancelReport] = []
+        flattened: FlattenReport | None = None
+        if self._outside is not None:
+            cancels += self._cancel_everything(self._outside, problems)
+            if flatten:
+                flattened = self._outside.exits.flatten(unbounded=unbounded, wait=wait)  # step: switch_flatten
+                problems += [p for each in flattened.exits for p in each.problems]
+        attestation = self._attest(held, stuck, journal_durable, flatten, flattened, problems)
+        return EngageReport(
+            attestation=attestation,
+            first=held.first,
+            cancels=tuple(cancels),
+            flattened=flattened,
+            problems=tuple(dict.fromkeys(problems)),
+        )
+
+    def _close_gate(self, problems: list[str]) -> str | None:
+        """Who passed the gate before the latch and still sends; None when every send is over."""
+        closed = self._latch.close_gate()
+        if closed.quiet:
+            return None
+        told = ", ".join(map(shown, closed.stuck)) or closed.trouble or "a sender"
+        problems.append(f"a send that began before the latch may still be under way: {told}")
+        return told
+
+    def _record(self, reason: str, by: str, loss_breach: bool, problems: list[str]) -> bool:
+        try:
+            self._journal.record_halt(engaged=True, reason=reason, by=by, loss_breach=loss_breach)  # step: halt
+        except JournalUnavailable as error:
+            problems.append(f"journal: {error.message}")
+            self._diagnostics.alarm("halt_unrecorded", problem=error.message)
+            return False
+        return True
+
+    def _cancel_everything(self, outside: VenueSide, problems: list[str]) -> list[CancelReport]:
+        """Everything is cancelled; orders in doubt that turn up are adopted and cancelled as well (E23)."""
+        reports = [outside.canceller.cancel_all(wait=CANCEL_WAIT)]  # step: cancel_all
+        try:
+            found = [self._turned_up(outside, intent) for intent in self._journal.in_doubt()]
+        except JournalUnavailable as error:
+            problems.append(f"journal: {error.message}")
+            found = []
+        if any(found):
+            reports.append(outside.canceller.cancel_all(wait=CANCEL_WAIT))
+        problems += [problem for report in reports for problem in report.problems]
+        return reports
+
+    def _turned_up(self, outside: VenueSide, record: IntentRecord) -> bool:
+        return isinstance(outside.resolver.look(record).outcome, Accepted)
+
+    # --- read back ------------------------------------------------------------------------------------------
+
+    def _attest(
+        self,
+        held: Engaged,
+        stuck: str | None,
+        journal_durable: bool,
+        flatten: bool,
+        flattened: FlattenReport | None,
+        problems: list[str],
+    ) -> Attestation:
+        unread: list[str] = []
+        deadline = self._clock.now() + READ_BACK_WAIT
+        orders = self._read("open orders", lambda side: side.venue.live_orders().orders, deadline, unread, problems)
+        positions = self._read("positions", lambda side: side.venue.positions().positions, deadline, unread, problems)
+        in_doubt = self._kept("in doubt", lambda: tuple(r.intent.id for r in self._journal.in_doubt()), unread)
+        pending = self._kept("exits pending", self._journal.exits_pending, unread)
+        if pending is None and flattened is not None:
+            pending = tuple(each.pending for each in flattened.exits if each.pending is not None)
+        return Attestation(
+            at=self._clock.now(),
+            latch_durable=held.durable and held.in_force,
+            journal_durable=journal_durable,
+            open_orders=orders,
+            positions=None if positions is None else tuple(p for p in positions if p.coin != 0),
+            in_doubt=in_doubt,
+            unread=tuple(unread),
+            exit_pending=pending or (),
+            stuck_sender=stuck,
+            flatten_asked=flatten,
+        )
+
+    def _read(
+        self,
+        what: str,
+        read: Callable[[VenueSide], T],
+        deadline: datetime,
+        unread: list[str],
+        problems: list[str],
+    ) -> T | None:
+        if self._outside is None:
+            unread.append(what)
+            problems.append(f"{what}: {self._why_no_venue or 'the venue cannot be reached'}")
+            return None
+        while True:
+            try:
+                return read(self._outside)
+            except VENUE_ERRORS as error:
+                if self._clock.now() >= deadline:
+                    unread.append(what)
+                    problems.append(f"{what}: {error.message}")
+                    return None
+            self._clock.sleep(READ_BACK_PAUSE)
+
+    def _kept(self, what: str, read: Callable[[], T], unread: list[str]) -> T | None:
+        try:
+            return read()
+        except JournalUnavailable:
+            unread.append(what)
+            return None
+
+    # --- release and status -----------------------------------------------------------------------------------
+
+    def release(self, *, reason: str, by: str, second: str | None = None) -> ReleaseReport:
+        """Entries are possible again, or every reason why not. Nothing changes when one refusal stands (R4)."""
+        facts = self._halts.facts()
+        refusals = self._refusals(facts, reason, by, second)
+        if refusals:
+            return ReleaseReport(released=False, refusals=tuple(refusals), facts=facts)
+        told = shown(reason) if second is None else f"{shown(reason)} (second: {shown(second)})"
+        try:
+            self._journal.record_halt(engaged=False, reason=told, by=by)  # step: release_journal
+            self._latch.release(reason=told, by=by, at=self._clock.now())  # step: release_latch
+        except (JournalUnavailable, LatchTrouble) as error:
+            refusals.append(error.message)
+        facts = self._halts.facts()
+        if facts.state is not HaltState.RELEASED and not refusals:
+            refusals.append("the switch still reads as engaged")
+        return ReleaseReport(released=not refusals, refusals=tuple(refusals), facts=facts)
+
+    def _refusals(self, facts: HaltFacts, reason: str, by: str, second: str | None) -> list[str]:
+        refusals = []
+        if not reason.strip() or not by.strip():
+            refusals.append("a release needs a reason and a name")
+        if facts.latch.startswith("unreadable") or facts.journal.startswith("unreadable"):
+            refusals.append(f"the state cannot be read: latch {facts.latch}, journal {facts.journal}")
+        try:
+            doubts = self._journal.in_doubt()
+            if doubts:
+                refusals.append(f"{len(doubts)} orders are in doubt: resolve them first")
+        except JournalUnavailable as error:
+            refusals.append(f"orders in doubt cannot be read: {error.message}")
+        if facts.loss_breach and self._breach_stands() is not False and not _another(by, second):
+            refusals.append("the daily loss breach still stands: a second named person has to agree")
+        return refusals
+
+    def status(self) -> SwitchStatus:
+        """The switch as it stands; never raises."""
+        unread: list[str] = []
+        in_doubt = self._kept("in doubt", lambda: tuple(r.intent.id for r in self._journal.in_doubt()), unread)
+        pending = self._kept("exits pending", self._journal.exits_pending, unread)
+        return SwitchStatus(
+            facts=self._halts.facts(),
+            in_doubt=in_doubt,
+            exit_pending=pending,
+            problems=tuple(f"{what} could not be read" for what in unread),
+        )
+
+
+def _another(by: str, second: str | None) -> bool:
+    """True when a second person is named and is not the first."""
+    return second is not None and bool(second.strip()) and second.strip().casefold() != by.strip().casefold()

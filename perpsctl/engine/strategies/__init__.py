@@ -1,0 +1,114 @@
+"""What a strategy is: a plain class that looks at the state and says what it wants. It sends nothing and knows no venue.
+
+Strategies come from installed entry points of the group `perpsctl.strategies` only; no path, module name or text from
+configuration is ever imported (S7).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol
+
+from perpsctl.domain.accounts import RiskView, TradingState
+from perpsctl.domain.errors import ConfigError, UsageError
+from perpsctl.domain.ids import ProductId, VenueOrderId
+from perpsctl.domain.numbers import Price, Size
+from perpsctl.domain.orders import OrderIntent, VenueOrder
+from perpsctl.domain.products import Product
+from perpsctl.domain.reports import PlaceReport
+from perpsctl.domain.sides import Side
+from perpsctl.domain.text import shown
+
+__all__ = ["GROUP", "Proposal", "Strategy", "StrategyState", "Wish", "Working", "load", "names"]
+
+GROUP = "perpsctl.strategies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """An order of this run that could still fill, as last seen."""
+
+    intent: OrderIntent
+    venue_order_id: VenueOrderId
+    order: VenueOrder | None
+    placed_at: datetime
+
+    def age(self, now: datetime) -> timedelta:
+        return now - self.placed_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyState:
+    """Everything a strategy may look at; `position` is signed coin as read this tick."""
+
+    now: datetime
+    product: Product
+    view: RiskView
+    position: Decimal
+    working: tuple[Working, ...]
+    in_doubt: int
+    trading: TradingState
+    last_reports: tuple[PlaceReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """An order a strategy wants. The loop gives it its id, its expiry and its road; risk has the last word.
+
+    `take` asks for an immediate order at `price` (IOC); otherwise it rests post-only and expires by itself.
+    """
+
+    side: Side
+    size: Size
+    price: Price
+    reason: str
+    take: bool = False
+    reduce_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a strategy wants done now: cancels first, then orders."""
+
+    cancels: tuple[VenueOrderId, ...] = ()
+    wishes: tuple[Wish, ...] = ()
+
+
+class Strategy(Protocol):
+    """Proposes; the desk disposes. One instance serves one run."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def product_id(self) -> ProductId: ...
+
+    def propose(self, state: StrategyState) -> Proposal:
+        """Called once a tick, with reads that are whole; not called when something needed could not be read."""
+
+
+Maker = Callable[[ProductId], Strategy]
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the installed strategies, sorted."""
+    return tuple(sorted(_installed()))
+
+
+def load(name: str, product_id: ProductId) -> Strategy:
+    """The installed strategy of this name for one product; UsageError names what is installed."""
+    points = _installed()
+    if name not in points:
+        known = ", ".join(sorted(points)) or "none"
+        raise UsageError(f"no strategy {shown(name, 40)} is installed", fix=f"installed: {known}")
+    try:
+        maker: Maker = points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"strategy {name} cannot be loaded: {shown(error)}", fix="reinstall it") from error
+    return maker(product_id)

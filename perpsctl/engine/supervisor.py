@@ -1,0 +1,298 @@
+"""The `run` loop: one bounded tick at our own pace, a heartbeat, a clean stop. One thread decides.
+
+Reconcile comes first, doubt before anything new, the watch before the strategy. A dead loop's resting entries expire at
+the venue by themselves. Signals are wired elsewhere; `request_stop` is all they do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from perpsctl.domain.errors import (
+    ExitCode,
+    JournalUnavailable,
+    LeaseHeld,
+    NotBuiltYet,
+    PerpsctlError,
+    VenueRefusedRequest,
+    VenueSpokeStrangely,
+    VenueUnreachable,
+)
+from perpsctl.domain.ids import IntentId
+from perpsctl.domain.orders import EditIntent, Fill
+from perpsctl.domain.ports import EventKind, Lease
+from perpsctl.domain.reports import HaltState, RunSummary
+from perpsctl.engine.killswitch import KillSwitch
+from perpsctl.engine.parts import Engine
+from perpsctl.engine.reading import Reads
+from perpsctl.engine.resting import working_orders
+from perpsctl.engine.run_book import RunBook
+from perpsctl.engine.strategies import Strategy
+from perpsctl.engine.ticking import Ticker
+
+HEARTBEAT_EVERY: Final = timedelta(seconds=5)
+SLICE: Final = timedelta(milliseconds=200)  # the longest sleep before a request to stop is noticed
+FIRST_DELAY: Final = timedelta(seconds=1)
+LONGEST_DELAY: Final = timedelta(seconds=30)
+WIND_DOWN: Final = timedelta(seconds=10)
+DEFAULT_GIVE_UP: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How long, how fast, and whether orders are really placed."""
+
+    duration: timedelta | None = None
+    ticks: int | None = None
+    interval: timedelta = timedelta(seconds=1)
+    dry_run: bool = False
+    give_up_after: timedelta = DEFAULT_GIVE_UP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickReport:
+    """What a progress line shows after each tick."""
+
+    at: datetime
+    ticks: int
+    intents: int
+    accepted: int
+    denied: int
+    unknown: int
+    halted: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """The summary, the exit code, and what was left undone or went wrong."""
+
+    summary: RunSummary
+    exit_code: ExitCode
+    problems: tuple[str, ...]
+
+
+class Supervisor:
+    """Runs one strategy on one product until it is told, or has, to stop."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        lease: Lease,
+        switch: KillSwitch,
+        strategy: Strategy,
+        options: RunOptions,
+        progress: Callable[[TickReport], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._lease = lease
+        self._strategy = strategy
+        self._options = options
+        self._progress = progress
+        self._clock = engine.clock
+        self._book = RunBook(started=self._clock.now())
+        self._ticker = Ticker(engine=engine, switch=switch, strategy=strategy, book=self._book, dry_run=options.dry_run)
+        self._stop_level = 0
+        self._stopped_because = ""
+        self._exit = ExitCode.DONE
+        self._problems: dict[str, None] = {}
+        self._failing_since: int | None = None
+        self._failures = 0
+        self._beat_at: int | None = None
+
+    def request_stop(self, level: int = 1, because: str = "asked to stop") -> None:
+        """No new orders from now on; level 1 cancels our orders first, level 2 ends at once. Safe from a signal handler."""
+        self._stop_level = max(self._stop_level, level)
+        self._stopped_because = self._stopped_because or because
+
+    def run(self) -> RunResult:
+        """Ticks until told to stop, time or ticks are over, or it cannot go on. LeaseHeld when another run owns it."""
+        if not self._engine.venue.capabilities.native_gtd:
+            raise NotBuiltYet("this venue has no native good-till-date: the loop cannot rest orders there yet")
+        if not self._options.dry_run:
+            self._lease.acquire()  # step: lease
+        began = self._clock.monotonic_ns()
+        try:
+            self._begin()
+            while not self._over(began):
+                tick_began = self._clock.monotonic_ns()
+                pause = self._guarded(self._tick)
+                self._tell()
+                self._wait(pause or self._options.interval - self._since(tick_began), began)
+        finally:
+            result = self._end()
+        return result
+
+    # --- ticking ----------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._guarded(lambda: self._event(EventKind.RUN_STARTED, {"strategy": self._strategy.name}))
+
+    def _tick(self) -> None:
+        if not self._options.dry_run:
+            self._lease.renew()  # step: renew
+        self._book.ticks += 1
+        self._ticker.tick()
+        self._heartbeat()
+
+    def _guarded(self, step: Callable[[], None]) -> timedelta | None:
+        """Run a step; how long to stay away from the venue when it did not answer. What cannot go on stops the loop."""
+        try:
+            step()
+        except LeaseHeld as error:
+            self._stop(error.message, error.exit_code, level=2)  # somebody else's portfolio now: touch nothing
+        except (VenueUnreachable, VenueSpokeStrangely, VenueRefusedRequest) as error:
+            return self._back_off(error)
+        except PerpsctlError as error:
+            self._engine.diagnostics.alarm("run_stops", problem=error.message)
+            self._stop(error.message, error.exit_code)
+        except Exception as error:  # a bug must not leave orders behind: cancel them, then say so
+            self._engine.diagnostics.alarm("run_bug", kind=type(error).__name__)
+            self._stop(f"a bug: {type(error).__name__}", ExitCode.BUG)
+        else:
+            self._failing_since, self._failures = None, 0
+        return None
+
+    def _back_off(self, error: PerpsctlError) -> timedelta:
+        """Bounded exponential delay with jitter; the loop stops when the venue stays silent for `give_up_after`."""
+        now = self._clock.monotonic_ns()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self._failures += 1
+        self._problems[error.message] = None
+        if self._since(self._failing_since) >= self._options.give_up_after:
+            self._stop(f"the venue did not answer: {error.message}", error.exit_code)
+            return timedelta(0)
+        doubled: int = 1 << min(self._failures - 1, 10)
+        ceiling = min(FIRST_DELAY * doubled, LONGEST_DELAY)
+        return ceiling / 2 + ceiling / 2 * self._engine.ids.jitter() // 1_000_000
+
+    def _stop(self, because: str, exit_code: ExitCode, *, level: int = 1) -> None:
+        self._problems[because] = None
+        self._exit = exit_code
+        self.request_stop(level, because)
+
+    def _over(self, began: int) -> bool:
+        if self._stop_level:
+            return True
+        if self._options.ticks is not None and self._book.ticks >= self._options.ticks:
+            self._stopped_because = "all ticks done"
+            return True
+        if self._options.duration is not None and self._since(began) >= self._options.duration:
+            self._stopped_because = "time is over"
+            return True
+        return False
+
+    def _wait(self, pause: timedelta, began: int) -> None:
+        until = self._clock.monotonic_ns() + max(pause, timedelta(0)) // timedelta(microseconds=1) * 1000
+        while not self._over(began):
+            left = timedelta(microseconds=(until - self._clock.monotonic_ns()) // 1000)
+            if left <= timedelta(0):
+                return
+            self._clock.sleep(min(left, SLICE))
+
+    def _since(self, began: int) -> timedelta:
+        return timedelta(microseconds=(self._clock.monotonic_ns() - began) // 1000)
+
+    def _heartbeat(self) -> None:
+        if self._beat_at is None or self._since(self._beat_at) >= HEARTBEAT_EVERY:
+            self._event(EventKind.HEARTBEAT, {"ticks": str(self._book.ticks)})
+            self._beat_at = self._clock.monotonic_ns()
+
+    def _event(self, kind: EventKind, payload: dict[str, object]) -> None:
+        if not self._options.dry_run:
+            self._engine.journal.record_event(kind, payload)
+
+    def _tell(self) -> None:
+        if self._progress is None:
+            return
+        self._progress(
+            TickReport(
+                at=self._clock.now(),
+                ticks=self._book.ticks,
+                intents=self._book.intents,
+                accepted=self._book.accepted,
+                denied=self._book.denied,
+                unknown=self._book.unknown,
+                halted=self._book.halted,
+                problem=next(reversed(self._problems), ""),
+            )
+        )
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def _end(self) -> RunResult:
+        """Our orders are proven gone or named, the record says that the run ended, and the lease is free."""
+        if self._stop_level < 2 and not self._options.dry_run:
+            self._cancel_own()
+        fills = self._last_fills()
+        reads = Reads()
+        positions = reads.attempt("positions", self._engine.venue.positions)
+        orders = reads.attempt("live orders", self._engine.venue.live_orders)
+        self._problems.update(dict.fromkeys(reads.notes))
+        halted = self._engine.halts.facts().state is HaltState.ENGAGED
+        self._book.halted = self._book.halted or halted
+        if halted and self._exit is ExitCode.DONE:
+            self._exit = ExitCode.DENIED
+        summary = self._book.summary(
+            ended=self._clock.now(),
+            stopped_because=self._stopped_because or "interrupted",
+            fills=fills,
+            positions=None if positions is None else tuple(p for p in positions.positions if p.coin != 0),
+            open_orders=None if orders is None else len(orders.orders),
+        )
+        self._close(summary)
+        return RunResult(summary=summary, exit_code=self._exit, problems=tuple(self._problems))
+
+    def _cancel_own(self) -> None:
+        """This loop's orders go; the journal names them, or what this run remembers when the journal is broken."""
+        ids = set(self._book.orders)
+        try:
+            for record in self._engine.journal.in_doubt():
+                self._engine.resolver.look(record)
+            ids = {each.venue_order_id for each in working_orders(self._engine.journal, self._strategy.product_id)}
+        except JournalUnavailable as error:
+            self._problems[error.message] = None
+        if not ids:
+            return
+        report = self._engine.canceller.cancel_all(
+            self._strategy.product_id, wait=WIND_DOWN, only=lambda order: order.venue_order_id in ids
+        )  # step: stop_cancel
+        self._problems.update(dict.fromkeys(report.problems))
+        if report.still_live or report.unproven:
+            self._problems[f"{len(report.still_live) + len(report.unproven)} of our orders are not proven gone"] = None
+            self._exit = ExitCode.PARTLY_DONE if self._exit is ExitCode.DONE else self._exit
+
+    def _last_fills(self) -> tuple[Fill, ...]:
+        """The booked fills of the orders this run placed."""
+        try:
+            tracked = self._engine.tracker.update(all_fills=True)
+            self._problems.update(dict.fromkeys(problem.note for problem in tracked.problems))
+            booked = self._engine.journal.fills(since=self._book.started - timedelta(minutes=1))
+            mine = {o.intent.id for o in self._book.orders.values()} | set(self._book.doubts)
+            return tuple(fill for fill in booked if self._mine(fill, mine))
+        except JournalUnavailable as error:
+            self._problems[error.message] = None
+            return ()
+
+    def _mine(self, fill: Fill, intents: set[IntentId]) -> bool:
+        if fill.venue_order_id in self._book.orders:
+            return True
+        owner = self._engine.journal.intent_by_order(fill.venue_order_id)
+        if owner is None:
+            return False
+        intent = owner.intent
+        return (intent.target if isinstance(intent, EditIntent) else intent.id) in intents
+
+    def _close(self, summary: RunSummary) -> None:
+        if self._options.dry_run:
+            return
+        try:
+            self._event(EventKind.RUN_STOPPED, {"because": summary.stopped_because, "ticks": str(summary.ticks)})
+        except JournalUnavailable as error:
+            self._problems[error.message] = None
+        try:
+            self._lease.release()
+        except (JournalUnavailable, LeaseHeld) as error:
+            self._problems[error.message] = None

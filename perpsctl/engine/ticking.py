@@ -1,0 +1,249 @@
+"""One tick of the loop: reconcile when due, read, end doubt, watch, care for what rests, then ask the strategy.
+
+The strategy is asked only with reads that are whole; an order it wants passes the desk like any other. A tick never waits
+long: doubt is looked at once and again in the next tick.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from perpsctl.domain.accounts import Booked, TradingState
+from perpsctl.domain.errors import UsageError
+from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
+from perpsctl.domain.orders import Accepted, OrderIntent, OrderType, Origin, Road, TimeInForce
+from perpsctl.domain.reports import HaltState, PlaceReport
+from perpsctl.engine.killswitch import KillSwitch
+from perpsctl.engine.parts import Engine
+from perpsctl.engine.reading import Problem
+from perpsctl.engine.resting import due_for_renewal, excess, renewal, unwise, working_orders
+from perpsctl.engine.run_book import RunBook
+from perpsctl.engine.strategies import Strategy, StrategyState, Wish, Working
+from perpsctl.engine.tracking import Tracked
+from perpsctl.engine.views import Seen
+from perpsctl.engine.watch import Watched, watch
+from perpsctl.risk.limits import LossPolicy
+
+RECONCILE_EVERY: Final = timedelta(seconds=60)
+TICK_CANCEL_WAIT: Final = timedelta(seconds=2)
+NO_WAIT: Final = timedelta(0)
+EXIT_WAIT: Final = timedelta(seconds=5)
+LOOP: Final = "run"
+
+
+class Ticker:
+    """What one run does in each tick."""
+
+    def __init__(self, *, engine: Engine, switch: KillSwitch, strategy: Strategy, book: RunBook, dry_run: bool) -> None:
+        self._engine = engine
+        self._switch = switch
+        self._strategy = strategy
+        self._book = book
+        self._dry_run = dry_run
+        self._reconciled_at: int | None = None
+        self._desynced: frozenset[ProductId] = frozenset()
+        self._last_reports: tuple[PlaceReport, ...] = ()
+
+    def tick(self) -> None:
+        """One bounded round. Raises what the loop has to know: venue errors, JournalUnavailable, our own bugs."""
+        self._reconcile_when_due()  # step: tick_reconcile
+        self._end_doubts()  # step: tick_doubts
+        tracked, seen, booked = self._read()  # step: tick_read
+        halted = self._watch(seen, tracked, booked)  # step: tick_watch
+        if halted:
+            self._stand_down()
+            self._retry_exits()
+            return
+        _raise_first(tracked.problems + seen.problems)
+        self._retry_exits()
+        if not self._dry_run:
+            self._care(seen, booked)  # step: tick_care
+        self._ask(seen)  # step: tick_ask
+
+    # --- evidence first -----------------------------------------------------------------------------------------
+
+    def _reconcile_when_due(self) -> None:
+        now = self._engine.clock.monotonic_ns()
+        due = RECONCILE_EVERY // timedelta(microseconds=1) * 1000
+        if self._reconciled_at is not None and now - self._reconciled_at < due:
+            return
+        report = self._engine.reconciler.run()
+        if report.unread:
+            self._engine.venue.live_orders()  # raises what keeps us from reading: the loop backs off and comes back
+            return
+        self._desynced = frozenset(ProductId(b.subject) for b in report.breaks if b.kind == "position")
+        self._reconciled_at = now
+
+    def _end_doubts(self) -> None:
+        for record in self._engine.journal.in_doubt():
+            look = self._engine.resolver.look(record)
+            intent = self._book.doubts.get(record.intent.id)
+            if intent is not None and isinstance(look.outcome, Accepted):
+                self._book.orders[look.outcome.venue_order_id] = Working(
+                    intent=intent,
+                    venue_order_id=look.outcome.venue_order_id,
+                    order=look.outcome.order,
+                    placed_at=record.committed_at,
+                )
+
+    def _read(self) -> tuple[Tracked, Seen, Booked]:
+        tracked = self._engine.tracker.update(all_fills=True)
+        seen = self._engine.views.fresh(self._strategy.product_id, orders=tracked.orders)
+        return tracked, seen, self._engine.journal.booked()
+
+    # --- the watch ------------------------------------------------------------------------------------------------
+
+    def _watch(self, seen: Seen, tracked: Tracked, booked: Booked) -> bool:
+        """True when nothing may be entered: the switch is engaged, by whomever, or has just been by us."""
+        view = seen.view
+        found = watch(
+            now=view.now,
+            account=view.account,
+            positions=view.positions,
+            orders=tracked.orders,
+            marks=view.marks,
+            booked=booked,
+            limits=self._engine.limits,
+        )
+        facts = self._engine.halts.facts()
+        if found.loss_breached and not facts.loss_breach and not self._dry_run:
+            self._engine.diagnostics.alarm("daily_loss_breached", loss=found.loss_text)
+            flatten = self._engine.limits.loss_policy is LossPolicy.FLATTEN
+            self._switch.engage(reason=found.loss_text, by=LOOP, flatten=flatten, loss_breach=True)
+            self._book.halted = True
+            return True
+        if not self._dry_run:
+            self._limit_states(found, booked)
+        self._book.halted = facts.state is not HaltState.RELEASED
+        return self._book.halted
+
+    def _limit_states(self, found: Watched, booked: Booked) -> None:
+        """A product over a limit by drift or by others may only reduce, until it is back within (R5, E17)."""
+        wanted = dict(found.over)
+        wanted.update(dict.fromkeys(self._desynced, "position differs from the booked fills"))
+        if found.gross_over:
+            wanted.setdefault(self._strategy.product_id, found.gross_over)
+        for product, why in wanted.items():
+            if booked.states.get(product, TradingState.ACTIVE) is TradingState.ACTIVE:
+                self._engine.diagnostics.alarm("product_reducing", product_id=product, why=why)
+                self._engine.journal.record_state(product, TradingState.REDUCING, why)  # step: state_reducing
+        if found.unknown:
+            return  # what could not be told is no all-clear
+        for product, state in booked.states.items():
+            if state is TradingState.REDUCING and product not in wanted:
+                self._engine.journal.record_state(product, TradingState.ACTIVE, "within limits again")
+
+    def _stand_down(self) -> None:
+        """Engaged: our own orders go. The switch cancels them itself; this catches what came after it (E23)."""
+        working = working_orders(self._engine.journal, self._strategy.product_id)
+        if working and not self._dry_run:
+            self._cancel([each.venue_order_id for each in working])
+
+    def _retry_exits(self) -> None:
+        if not self._dry_run and self._engine.journal.exits_pending():
+            self._engine.exits.retry_pending(wait=EXIT_WAIT)  # step: tick_exits
+
+    # --- what rests -----------------------------------------------------------------------------------------------
+
+    def _care(self, seen: Seen, booked: Booked) -> None:
+        view, limits = seen.view, self._engine.limits
+        working = working_orders(self._engine.journal, self._strategy.product_id)
+        if not working or view.positions is None:
+            return
+        gone = set(excess(working, view.positions.coin(self._strategy.product_id)))
+        ahead = unwise(working, view, booked, limits)
+        for each, why in ahead:
+            self._engine.diagnostics.note("entry_cancelled_ahead", intent_id=each.intent.id, why=why)
+        gone |= {each.venue_order_id for each, _ in ahead}
+        if gone:
+            self._cancel(sorted(gone))
+        for each in due_for_renewal(working, view, limits):
+            if each.venue_order_id not in gone:
+                self._renew(each, seen)
+
+    def _renew(self, working: Working, seen: Seen) -> None:
+        report = self._engine.canceller.cancel([str(working.venue_order_id)], wait=TICK_CANCEL_WAIT)
+        if working.venue_order_id not in report.gone:
+            return  # it expires by itself; two at once would double the exposure
+        final = self._engine.venue.order(working.venue_order_id)
+        if final is None or not final.status.final:
+            return
+        intent = renewal(working, final.filled, self._mint, seen.view, self._engine.limits)
+        if intent is not None:
+            self._place(intent)
+
+    def _cancel(self, ids: Sequence[VenueOrderId]) -> None:
+        self._engine.canceller.cancel([str(each) for each in ids], wait=TICK_CANCEL_WAIT)
+
+    # --- the strategy -----------------------------------------------------------------------------------------------
+
+    def _ask(self, seen: Seen) -> None:
+        view, product_id = seen.view, self._strategy.product_id
+        if view.positions is None:
+            return
+        booked = self._engine.journal.booked()
+        working = () if self._dry_run else working_orders(self._engine.journal, product_id)
+        proposal = self._strategy.propose(
+            StrategyState(
+                now=view.now,
+                product=view.product,
+                view=view,
+                position=view.positions.coin(product_id),
+                working=working,
+                in_doubt=len(booked.in_doubt),
+                trading=booked.states.get(product_id, TradingState.ACTIVE),
+                last_reports=self._last_reports,
+            )
+        )
+        if proposal.cancels:
+            self._cancel(proposal.cancels)
+        self._last_reports = tuple(
+            report for wish in proposal.wishes if (report := self._place(self._intent(wish, seen))) is not None
+        )
+
+    def _intent(self, wish: Wish, seen: Seen) -> OrderIntent:
+        now = seen.view.now
+        ttl = timedelta(seconds=self._engine.limits.resting_ttl_s)
+        return OrderIntent(
+            id=self._mint(),
+            product_id=seen.view.product.product_id,
+            side=wish.side,
+            size=wish.size,
+            type=OrderType.LIMIT,
+            tif=TimeInForce.IOC if wish.take else TimeInForce.GTD,
+            limit_price=wish.price,
+            post_only=not wish.take,
+            reduce_only=wish.reduce_only,
+            expires=None if wish.take else now + ttl,
+            origin=Origin.STRATEGY,
+            road=Road.EXIT if wish.take and wish.reduce_only else Road.ENTRY,
+            reason=wish.reason,
+            created_at=now,
+        )
+
+    def _place(self, intent: OrderIntent) -> PlaceReport | None:
+        try:
+            if self._dry_run:
+                return self._rehearse(intent)
+            report = self._engine.desk.place(intent, wait=NO_WAIT)
+        except UsageError as error:  # a strategy's wish that is no order on this grid: said, not sent, not fatal
+            self._engine.diagnostics.note("wish_not_an_order", reason=intent.reason, problem=error.message)
+            return None
+        self._book.take(intent, report, self._engine.clock.now())
+        return report
+
+    def _rehearse(self, intent: OrderIntent) -> PlaceReport:
+        denied = self._engine.desk.preview(intent).denied
+        self._book.intents += 1
+        if denied is not None:
+            self._book.deny(denied)
+        return PlaceReport(intent_id=intent.id, denied=denied, outcome=None, order=None, notes=("dry run",))
+
+    def _mint(self) -> IntentId:
+        return IntentId(self._engine.ids.new())
+
+
+def _raise_first(problems: tuple[Problem, ...]) -> None:
+    """A part that could not be read ends the tick with its error, rate limits first: the loop backs off by it."""
+    if problems:
+        raise min(problems, key=lambda problem: not problem.rate_limited).error
