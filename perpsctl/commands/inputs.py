@@ -1,5 +1,6 @@
 """What an operator types, turned into values; everything is checked here, before anything is read or sent."""
 
+import getpass
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -136,6 +137,14 @@ def a_moment(text: str | None, what: str) -> datetime | None:
     except ValueError:
         raise UsageError(f"{what} {shown(text, 60)!r} is not a time", fix="write 2026-11-22T18:00:00Z") from None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def os_user() -> str:
+    """The user this process runs as, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def default_tif(kind: OrderType, tif: TimeInForce | None, expires: str | None) -> TimeInForce:

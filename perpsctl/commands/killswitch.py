@@ -3,7 +3,7 @@
 `engage` writes the latch before it imports anything that could fail: no configuration, network, database or crypto.
 """
 
-import getpass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +13,10 @@ from perpsctl.commands.globals import command, globals_of, new_group
 from perpsctl.commands.output import finish, talk
 
 if TYPE_CHECKING:
-    from perpsctl.domain.reports import Attestation
+    from perpsctl.domain.reports import EngageReport
+    from perpsctl.latch import Engaged
+
+DEFAULT_PROFILE = "sim"  # built in: it may have orders although it has no state folder yet
 
 app = new_group("Stop all trading, prove it, and release it again.")
 
@@ -39,31 +42,35 @@ def engage(
     wait: WaitOption = "30s",
 ) -> None:
     """Latch, cancel everything, flatten if asked, read back and attest. Without --profile: every known profile."""
+    from datetime import UTC, datetime
+
     from perpsctl import latch, places
 
-    who = by or os_user()
-    chosen = globals_of(ctx).profile
-    names = [places.profile_name(chosen)] if chosen else list(places.known_profiles()) or ["sim"]
-    latched = {name: latch.engage_now(name, reason=reason, by=who) for name in names}
-    for name, facts in latched.items():
-        talk(ctx, f"{name}: latch {'durable' if facts.durable else 'NOT DURABLE: ' + facts.problem}", tone="bold red")
-    waited = inputs.a_duration(wait, "--wait")
+    who, at, chosen = by or inputs.os_user(), datetime.now(UTC), globals_of(ctx).profile
+    if chosen:
+        held = (latch.Latch.of(places.profile_name(chosen)).engage(reason=reason, by=who, at=at),)
+    else:
+        held = latch.engage_every(reason=reason, by=who, at=at, besides=(DEFAULT_PROFILE,))
+    for each in held:
+        talk(ctx, f"{each.profile}: latch {'durable' if each.durable else 'NOT DURABLE: ' + '; '.join(each.problems)}")
 
     from perpsctl.render import operations
 
-    finish(ctx, operations.engaged({
-        name: _attest(ctx, name, reason=reason, by=who, flatten=flatten, wait=waited) for name in names
-    }))  # fmt: skip
+    waited = inputs.a_duration(wait, "--wait")
+    attested = {each.profile: _attest(ctx, each, reason, who, flatten, waited) for each in held}
+    finish(ctx, operations.engaged(attested))
 
 
-def _attest(ctx: typer.Context, name: str, **asked: object) -> "Attestation | str":
+def _attest(
+    ctx: typer.Context, held: "Engaged", reason: str, by: str, flatten: bool, wait: timedelta
+) -> "EngageReport | str":
     """The attestation of one profile, or why there is none; one profile's trouble never stops another's."""
     from perpsctl.commands.toolkits import open_toolkit
     from perpsctl.domain.errors import PerpsctlError
 
     try:
-        with open_toolkit(ctx, profile=name) as toolkit:
-            return toolkit.engage_switch(**asked)  # type: ignore[arg-type]
+        with open_toolkit(ctx, profile=held.profile, way_out=True) as toolkit:
+            return toolkit.killswitch.engage(reason=reason, by=by, flatten=flatten, wait=wait, latched=held)
     except PerpsctlError as error:
         return f"{error.message}; {error.fix}" if error.fix else error.message
 
@@ -74,8 +81,8 @@ def status(ctx: typer.Context) -> None:
     from perpsctl.commands.toolkits import open_toolkit
     from perpsctl.render import operations
 
-    with open_toolkit(ctx) as toolkit:
-        finish(ctx, operations.switch_state({toolkit.profile.name: toolkit.halts.facts()}))
+    with open_toolkit(ctx, way_out=True) as toolkit:
+        finish(ctx, operations.switch_state(toolkit.profile.name, toolkit.killswitch.status()))
 
 
 @command(app, "release")
@@ -86,17 +93,5 @@ def release(ctx: typer.Context, ack: AckOption, by: ByOption = None, second: Sec
 
     with open_toolkit(ctx) as toolkit:
         confirm(ctx, toolkit, "release the kill switch")
-        finish(
-            ctx,
-            operations.released(
-                toolkit.profile.name, toolkit.killswitch.release(ack=ack, by=by or os_user(), second=second)
-            ),
-        )
-
-
-def os_user() -> str:
-    """The user this process runs as, for the record."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+        report = toolkit.killswitch.release(reason=ack, by=by or inputs.os_user(), second=second)
+        finish(ctx, operations.released(toolkit.profile.name, report))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from perpsctl.commands import inputs
+from perpsctl.commands import asking, inputs
 from perpsctl.commands.globals import command, new_group
 from perpsctl.commands.output import finish
 from perpsctl.commands.toolkits import confirm, open_toolkit
@@ -24,7 +24,7 @@ IntentArgument = Annotated[str, typer.Argument(metavar="ID", help="An intent's o
 MaybeIntent = Annotated[str | None, typer.Argument(metavar="[ID]", help="One intent; none: all in doubt.")]
 DecideOption = Annotated[
     str | None,
-    typer.Option("--decide", metavar="absent|ORDER_ID", help="End the doubt by your word.", show_default=False),
+    typer.Option("--decide", metavar="not-sent|ORDER", help="End the doubt by your word.", show_default=False),
 ]
 ReasonOption = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the record.", show_default=False)
@@ -63,7 +63,7 @@ def place(
         again=again, rest_through=rest_through,
     )  # fmt: skip
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, orders.placed(toolkit.desk.place(toolkit.intent(terms), wait=waited)))
+        finish(ctx, orders.placed(toolkit.desk.place(asking.intent_of(toolkit, terms), wait=waited)))
 
 
 @command(app, "preview")
@@ -89,8 +89,7 @@ def preview(
         tif=tif, post_only=post_only, reduce_only=reduce_only, expires=expires,
     )  # fmt: skip
     with open_toolkit(ctx) as toolkit:
-        quantized = toolkit.quantized(toolkit.intent(terms))
-        finish(ctx, orders.previewed(quantized, toolkit.venue.preview(quantized)))
+        finish(ctx, orders.previewed(toolkit.desk.preview(asking.intent_of(toolkit, terms))))
 
 
 @command(app, "edit")
@@ -111,9 +110,10 @@ def edit(
         raise UsageError("an edit needs --price or --size")
     waited, named = inputs.a_duration(wait, "--wait"), inputs.an_intent_id(client_order_id)
     with open_toolkit(ctx) as toolkit:
-        intent = toolkit.edit_intent(inputs.an_order_id(target), price=new_price, size=new_size, intent_id=named)
-        report = toolkit.desk.edit(intent, wait=waited, replace=replace)
-        finish(ctx, orders.placed(report, what="edit"))
+        intent = asking.edit_of(toolkit, inputs.an_order_id(target), price=new_price, size=new_size, named=named)
+        if replace:
+            finish(ctx, orders.replaced(toolkit.edits.replace(intent, wait=waited)))
+        finish(ctx, orders.placed(toolkit.edits.edit(intent, wait=waited), what="edit"))
 
 
 @command(app, "cancel")
@@ -122,8 +122,8 @@ def cancel(ctx: typer.Context, ids: inputs.IdsArgument, wait: inputs.WaitOption 
     from perpsctl.render import orders
 
     waited, wanted = inputs.a_duration(wait, "--wait"), [inputs.an_order_id(text) for text in ids]
-    with open_toolkit(ctx) as toolkit:
-        finish(ctx, orders.cancelled(toolkit.desk.cancel(toolkit.venue_ids(wanted), wait=waited)))
+    with open_toolkit(ctx, way_out=True) as toolkit:
+        finish(ctx, orders.cancelled(toolkit.canceller.cancel(wanted, wait=waited)))
 
 
 @command(app, "cancel-all")
@@ -132,10 +132,10 @@ def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: in
     from perpsctl.render import orders
 
     waited = inputs.a_duration(wait, "--wait")
-    with open_toolkit(ctx) as toolkit:
+    with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "cancel all orders")
-        only = None if product is None else toolkit.find_product(product).product_id
-        finish(ctx, orders.cancelled(toolkit.desk.cancel_all(only, wait=waited)))
+        only = None if product is None else asking.product_of(toolkit, product).product_id
+        finish(ctx, orders.cancelled(toolkit.canceller.cancel_all(only, wait=waited)))
 
 
 @command(app, "list")
@@ -145,7 +145,7 @@ def list_orders(ctx: typer.Context, everything: AllOption = False) -> None:
 
     with open_toolkit(ctx) as toolkit:
         live = toolkit.venue.live_orders()
-        records = toolkit.journal.intents(limit=200) if everything else toolkit.unfinished()
+        records = toolkit.journal.intents(limit=200) if everything else asking.unfinished(toolkit)
         finish(ctx, orders.listed(live.orders, records, everything=everything))
 
 
@@ -156,9 +156,9 @@ def show(ctx: typer.Context, target: IntentArgument) -> None:
 
     wanted = inputs.an_order_id(target)
     with open_toolkit(ctx) as toolkit:
-        record = toolkit.record_of(wanted)
+        record = asking.record_of(toolkit, wanted)
         if record is not None:
-            finish(ctx, orders.shown_record(record, toolkit.order_of(record)))
+            finish(ctx, orders.shown_record(record, asking.order_now(toolkit, record)))
         found = toolkit.venue.order(wanted)
         if found is None:
             raise UsageError("neither the journal nor the venue knows this id", fix="see `perpsctl order list --all`")
@@ -183,9 +183,8 @@ def resolve(
         raise UsageError("--decide needs one intent's id and --reason")
     with open_toolkit(ctx) as toolkit:
         if decide is not None and wanted is not None and reason:
-            toolkit.decide_doubt(wanted, decide, reason=reason, by=by)
-            finish(ctx, orders.resolved(toolkit.records([wanted])))
-        finish(ctx, orders.resolved(toolkit.resolve(wanted, waited)))
+            finish(ctx, orders.resolved(asking.decided(toolkit, wanted, decide, reason=reason, by=by)))
+        finish(ctx, orders.resolved(asking.resolved(toolkit, wanted, waited)))
 
 
 @command(app, "close")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from perpsctl.commands import inputs
+from perpsctl.commands import asking, inputs
 from perpsctl.commands.globals import command, new_group
 from perpsctl.commands.output import finish
 from perpsctl.commands.toolkits import confirm, open_toolkit
@@ -25,7 +25,7 @@ def list_positions(ctx: typer.Context) -> None:
     from perpsctl.render import account
 
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, account.positions(toolkit.venue.positions(), toolkit.booked_coin()))
+        finish(ctx, account.positions(toolkit.venue.positions(), asking.booked_coin(toolkit)))
 
 
 @command(app, "show")
@@ -35,8 +35,8 @@ def show(ctx: typer.Context, product: inputs.ProductArgument) -> None:
     from perpsctl.render import account
 
     with open_toolkit(ctx) as toolkit:
-        wanted = toolkit.find_product(product).product_id
-        read, booked = toolkit.venue.positions(), toolkit.booked_coin()
+        wanted = asking.product_of(toolkit, product).product_id
+        read, booked = toolkit.venue.positions(), asking.booked_coin(toolkit)
         mine = PositionsRead(
             positions=tuple(p for p in read.positions if p.product_id == wanted), as_of=read.as_of
         )  # fmt: skip
@@ -67,11 +67,11 @@ def close_positions(ctx: typer.Context, product: str | None, *, unbounded: bool,
     from perpsctl.render import account
 
     waited = inputs.a_duration(wait, "--wait")
-    with open_toolkit(ctx) as toolkit:
+    with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "close all positions" if product is None else "close the position")
-        wanted = None if product is None else toolkit.find_product(product).product_id
-        report = toolkit.exits.flatten(wanted, unbounded=unbounded, wait=waited)
-        finish(ctx, account.flattened(report.steps, report.left, report.problems))
+        wanted = None if product is None else asking.product_of(toolkit, product).product_id
+        report = toolkit.exits.flatten(None if wanted is None else [wanted], unbounded=unbounded, wait=waited)
+        finish(ctx, account.flattened(report))
 
 
 @command(fills_app, "list")
@@ -96,4 +96,5 @@ def add_pnl(root: typer.Typer) -> None:
 
         with open_toolkit(ctx) as toolkit:
             toolkit.tracker.update()
-            finish(ctx, account.pnl(toolkit.venue.account(), toolkit.venue.positions(), toolkit.booked_pnl()))
+            money = toolkit.venue.account()
+            finish(ctx, account.pnl(money, toolkit.venue.positions(), asking.gains(toolkit, money)))

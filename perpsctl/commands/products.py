@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from perpsctl.commands import inputs
+from perpsctl.commands import asking, inputs
 from perpsctl.commands.globals import command, new_group
 from perpsctl.commands.output import finish
 from perpsctl.commands.toolkits import open_toolkit
@@ -34,7 +34,7 @@ def show(ctx: typer.Context, product: inputs.ProductArgument) -> None:
     from perpsctl.render import market
 
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, market.product(toolkit.find_product(product)))
+        finish(ctx, market.product(asking.product_of(toolkit, product)))
 
 
 @command(app, "book")
@@ -43,7 +43,7 @@ def book(ctx: typer.Context, product: inputs.ProductArgument, depth: DepthOption
     from perpsctl.render import market
 
     with open_toolkit(ctx) as toolkit:
-        found = toolkit.find_product(product)
+        found = asking.product_of(toolkit, product)
         finish(ctx, market.book(toolkit.venue.book(found.product_id, depth), depth))
 
 
@@ -61,7 +61,7 @@ def candles(
         raise UsageError("no such granularity", fix=f"one of {', '.join(GRANULARITIES)}")
     width = timedelta(minutes=GRANULARITIES[granularity])
     with open_toolkit(ctx) as toolkit:
-        found = toolkit.find_product(product)
+        found = asking.product_of(toolkit, product)
         end = toolkit.clock.now()
         bars = toolkit.venue.candles(found.product_id, start=end - width * limit, end=end, granularity=width)
         finish(ctx, market.candles(found.product_id, bars))

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_toolkit(ctx: typer.Context, *, profile: str | None = None) -> Iterator["Toolkit"]:
+def open_toolkit(ctx: typer.Context, *, profile: str | None = None, way_out: bool = False) -> Iterator["Toolkit"]:
     """The parts of the wanted profile, built on first use; answers of this command name it."""
     from perpsctl import bootstrap, settings
 
     wanted = globals_of(ctx)
     found = settings.load(profile=profile or wanted.profile, config=wanted.config)
     remember_setup(ctx, Setup(profile=found.name, venue=found.venue.value, environment=found.environment.value))
-    toolkit = bootstrap.Toolkit(found, live=wanted.live, verbose=wanted.verbose, quiet=wanted.quiet)
+    toolkit = bootstrap.Toolkit(found, live=wanted.live, verbose=wanted.verbose, way_out=way_out)
     try:
         yield toolkit
     finally:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from perpsctl.domain.accounts import Position
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Notional, Size
-from perpsctl.domain.orders import EditIntent, OrderIntent, SubmitOutcome, VenueOrder
+from perpsctl.domain.orders import EditIntent, OrderIntent, Preview, QuantizedOrder, SubmitOutcome, VenueOrder
 from perpsctl.domain.verdicts import Denied
 
 
@@ -225,3 +225,90 @@ class RunSummary:
     realised: Notional | None
     started: datetime
     ended: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewReport:
+    """What the venue and our own limits say of an order that was not placed; `preview` None: the venue did not answer."""
+
+    order: QuantizedOrder
+    preview: Preview | None
+    denied: Denied | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceReport:
+    """Cancel and place: `placed` is None while the old order is not proven gone, or when nothing was left to place."""
+
+    cancelled: CancelReport
+    old_filled: Size | None
+    placed: PlaceReport | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitReport:
+    """What became of one product's position; None for a position that could not be read, never zero."""
+
+    product_id: ProductId
+    before: Decimal | None
+    after: Decimal | None
+    wanted: Size | None  # None: all of it
+    orders: tuple[PlaceReport, ...]
+    cancels: tuple[CancelReport, ...]
+    pending: ExitPending | None
+    denied: Denied | None
+    problems: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """True when what was asked for is proven: flat, or reduced by the size wanted."""
+        if self.after is None:
+            return False
+        if self.wanted is None or self.before is None:
+            return self.after == 0
+        return abs(self.after) <= max(abs(self.before) - self.wanted, Decimal(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlattenReport:
+    """All products that were to be closed; `unread` says what could not be known."""
+
+    exits: tuple[ExitReport, ...]
+    unread: tuple[str, ...]
+
+    @property
+    def flat(self) -> bool:
+        """True when everything asked for is proven."""
+        return not self.unread and all(report.done for report in self.exits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngageReport:
+    """What engaging did, with the attestation that was read back."""
+
+    attestation: Attestation
+    first: bool
+    cancels: tuple[CancelReport, ...]
+    flattened: FlattenReport | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseReport:
+    """Released, or every reason why not (R4)."""
+
+    released: bool
+    refusals: tuple[str, ...]
+    facts: HaltFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchStatus:
+    """The switch as it stands with what would hinder a release; None: could not be read."""
+
+    facts: HaltFacts
+    in_doubt: tuple[IntentId, ...] | None
+    exit_pending: tuple[ExitPending, ...] | None
+    problems: tuple[str, ...]

@@ -7,9 +7,9 @@ from perpsctl.domain.accounts import AccountView, Position, PositionsRead
 from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.orders import Fill
-from perpsctl.domain.reports import PlaceReport
+from perpsctl.domain.reports import ExitReport, FlattenReport
 from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, warn
-from perpsctl.render.orders import placed
+from perpsctl.render.orders import denial_table, placed
 from perpsctl.render.values import clock_time, money, number, word
 
 
@@ -70,37 +70,52 @@ def position_data(position: Position) -> dict[str, object]:
     }
 
 
-def flattened(reports: Sequence[PlaceReport], left: PositionsRead | None, problems: Sequence[str]) -> Answer:
-    """What a close or flatten did, and what is left by a read; done only when that read shows nothing."""
-    steps = Table(
-        title="Steps",
-        columns=("intent", "outcome"),
-        rows=tuple((report.intent_id, _word_of(report)) for report in reports),
-        empty="no order was needed",
+def flattened(report: FlattenReport) -> Answer:
+    """What closing did, product by product; exit 0 only when a read proves it, 10 otherwise."""
+    table = Table(
+        title="Closed",
+        columns=("product", "before", "after", "orders", "result"),
+        rows=tuple(_exit_row(each) for each in report.exits),
+        right=frozenset({"before", "after", "orders"}),
+        empty="nothing to close",
     )
-    if left is None:
-        state: Cell = bad("positions could not be read back")
-    elif left.positions:
-        state = bad("left: " + ", ".join(f"{p.product_id} {number(p.coin)}" for p in left.positions))
-    else:
-        state = good("flat, read back")
-    blocks: list[Block] = [steps, Facts(title="", rows=(("after", state),))]
+    problems = [f"could not be read: {what}" for what in report.unread]
+    problems += [f"{each.product_id}: {problem}" for each in report.exits for problem in each.problems]
+    blocks: list[Block] = [table]
+    blocks.extend(denial_table(each.denied) for each in report.exits if each.denied is not None)
     if problems:
         blocks.append(Lines(lines=tuple(warn(word(problem)) for problem in problems)))
-    done = left is not None and not left.positions and not problems
-    return Answer(
-        data={
-            "steps": [placed(report).data for report in reports],
-            "positions": None if left is None else [position_data(p) for p in left.positions],
-            "problems": tuple(problems),
-        },
-        blocks=blocks,
-        exit_code=ExitCode.DONE if done else ExitCode.PARTLY_DONE,
-    )
+    data = {
+        "flat": report.flat,
+        "exits": [_exit_data(each) for each in report.exits],
+        "unread": report.unread,
+    }
+    code = ExitCode.DONE if report.flat else ExitCode.PARTLY_DONE
+    return Answer(data=data, blocks=blocks, exit_code=code, rows_key="exits")
 
 
-def _word_of(report: PlaceReport) -> str:
-    return str(placed(report).data["outcome"])
+def _exit_row(each: ExitReport) -> tuple[Cell, ...]:
+    if each.done:
+        result: Cell = good("done, read back")
+    elif each.pending is not None:
+        result = warn(f"pending: {word(each.pending.reason)}")
+    else:
+        result = bad("NOT PROVEN")
+    return (each.product_id, number(each.before), number(each.after), str(len(each.orders)), result)
+
+
+def _exit_data(each: ExitReport) -> dict[str, object]:
+    return {
+        "product_id": each.product_id,
+        "before": each.before,
+        "after": each.after,
+        "wanted": each.wanted,
+        "done": each.done,
+        "orders": [placed(report).data for report in each.orders],
+        "pending": each.pending,
+        "denials": () if each.denied is None else each.denied.denials,
+        "problems": each.problems,
+    }
 
 
 def fills(found: Sequence[Fill], *, source: str) -> Answer:

@@ -5,51 +5,71 @@ from datetime import datetime
 
 from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ports import Integrity
-from perpsctl.domain.reports import Attestation, Break, HaltFacts, HaltState, ReconcileReport, RunSummary
+from perpsctl.domain.reports import (
+    Attestation,
+    Break,
+    EngageReport,
+    HaltState,
+    ReconcileReport,
+    ReleaseReport,
+    RunSummary,
+    SwitchStatus,
+)
 from perpsctl.render.account import position_data
 from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
 from perpsctl.render.values import NOTHING, clock_time, money, number, share, word
 
 
-def switch_state(facts: Mapping[str, HaltFacts]) -> Answer:
-    """The kill switch of each profile."""
-    rows = tuple(
-        (
-            name,
-            bad("ENGAGED") if fact.state is HaltState.ENGAGED else good("released"),
-            word(fact.latch),
-            word(fact.journal),
-            clock_time(fact.since),
-            word(fact.reason),
-        )
-        for name, fact in facts.items()
-    )
-    table = Table(title="Kill switch", columns=("profile", "state", "latch", "journal", "since", "reason"), rows=rows)
-    data: dict[str, object] = {"profiles": dict(facts)}
-    if len(facts) == 1:
-        only = next(iter(facts.values()))
-        data |= {"state": only.state, "reason": only.reason, "by": only.by, "since": only.since}
-    return Answer(data=data, blocks=[table])
+def switch_state(name: str, status: SwitchStatus) -> Answer:
+    """The kill switch as it stands, with what would hinder a release."""
+    facts = status.facts
+    rows: list[tuple[str, Cell]] = [
+        ("state", bad("ENGAGED") if facts.state is HaltState.ENGAGED else good("released")),
+        ("latch", word(facts.latch)),
+        ("journal", word(facts.journal)),
+        ("since", clock_time(facts.since)),
+        ("reason", word(facts.reason)),
+        ("by", word(facts.by)),
+        ("in doubt", bad("could not be read") if status.in_doubt is None else str(len(status.in_doubt))),
+        ("exits pending", bad("could not be read") if status.exit_pending is None else str(len(status.exit_pending))),
+    ]
+    data = {
+        "state": facts.state,
+        "latch": facts.latch,
+        "journal": facts.journal,
+        "reason": facts.reason,
+        "by": facts.by,
+        "since": facts.since,
+        "loss_breach": facts.loss_breach,
+        "in_doubt": status.in_doubt,
+        "exit_pending": status.exit_pending,
+        "problems": status.problems,
+    }
+    return Answer(data=data, blocks=[Facts(title=f"{name}: kill switch", rows=tuple(rows))], warnings=status.problems)
 
 
-def engaged(attestations: Mapping[str, Attestation | str]) -> Answer:
+def engaged(reports: Mapping[str, EngageReport | str]) -> Answer:
     """The attestation of each profile; exit 0 only when every one is clean. A text is why none could be made."""
     blocks: list[Block] = []
     clean = True
-    for name, attestation in attestations.items():
-        if isinstance(attestation, str):
+    for name, report in reports.items():
+        if isinstance(report, str):
             clean = False
-            blocks.append(Facts(title=f"{name}: latched", rows=(("attestation", bad(word(attestation))),)))
+            blocks.append(Facts(title=f"{name}: latched", rows=(("attestation", bad(word(report))),)))
         else:
-            clean = clean and attestation.clean
-            blocks.append(_attested(name, attestation))
-    data: dict[str, object] = {
-        "state": HaltState.ENGAGED,
-        "profiles": {name: {"attestation": attestation_data(a)} for name, a in attestations.items()},
-    }
-    if len(attestations) == 1:
-        data["attestation"] = attestation_data(next(iter(attestations.values())))
+            clean = clean and report.attestation.clean
+            blocks.append(_attested(name, report))
+    each = {name: _engaged_data(report) for name, report in reports.items()}
+    data: dict[str, object] = {"state": HaltState.ENGAGED, "profiles": each}
+    if len(each) == 1:
+        data |= next(iter(each.values()))
     return Answer(data=data, blocks=blocks, exit_code=ExitCode.DONE if clean else ExitCode.PARTLY_DONE)
+
+
+def _engaged_data(report: EngageReport | str) -> dict[str, object]:
+    problems = (report,) if isinstance(report, str) else report.problems
+    attestation = report if isinstance(report, str) else report.attestation
+    return {"attestation": attestation_data(attestation), "problems": problems}
 
 
 def attestation_data(attestation: Attestation | str) -> dict[str, object]:
@@ -71,7 +91,8 @@ def attestation_data(attestation: Attestation | str) -> dict[str, object]:
     }
 
 
-def _attested(name: str, a: Attestation) -> Facts:
+def _attested(name: str, report: EngageReport) -> Facts:
+    a = report.attestation
     rows: list[tuple[str, Cell]] = [
         ("latch", good("durable") if a.latch_durable else bad("NOT DURABLE")),
         ("journal", good("durable") if a.journal_durable else bad("not written")),
@@ -85,6 +106,7 @@ def _attested(name: str, a: Attestation) -> Facts:
         ("pending", warn(f"{p.product_id} {number(p.size)}: {word(p.reason)}, retry {clock_time(p.retry_at)}"))
         for p in a.exit_pending
     )
+    rows.extend(("problem", warn(word(problem))) for problem in report.problems)
     if a.stuck_sender is not None:
         rows.append(("stuck sender", bad(word(a.stuck_sender))))
     rows.append(("verdict", good("clean") if a.clean else bad("NOT CLEAN: see above")))
@@ -99,13 +121,21 @@ def _count(count: int | None, *, want_zero: bool) -> Cell:
     return bad(str(count)) if want_zero else warn(str(count))
 
 
-def released(name: str, facts: HaltFacts) -> Answer:
-    """The switch is open again."""
-    text = f"{name}: kill switch released"
-    return Answer(
-        data={"state": facts.state, "reason": facts.reason, "by": facts.by, "since": facts.since},
-        blocks=[Lines(lines=(good(text),))],
-    )
+def released(name: str, report: ReleaseReport) -> Answer:
+    """The switch is open again, or every reason why not (exit 3)."""
+    facts = report.facts
+    data = {
+        "state": facts.state,
+        "released": report.released,
+        "refusals": report.refusals,
+        "reason": facts.reason,
+        "by": facts.by,
+        "since": facts.since,
+    }
+    if report.released:
+        return Answer(data=data, blocks=[Lines(lines=(good(f"{name}: kill switch released"),))])
+    lines = (bad(f"{name}: still ENGAGED; nothing was changed"), *(warn(word(each)) for each in report.refusals))
+    return Answer(data=data, blocks=[Lines(lines=lines)], exit_code=ExitCode.DENIED)
 
 
 def ran(summary: RunSummary) -> Answer:
@@ -241,13 +271,6 @@ def named_rows(title: str, key: str, rows: Sequence[tuple[str, ...]], columns: t
     table = Table(title=title, columns=columns, rows=tuple(tuple(row) for row in rows))
     data = {key: [dict(zip(columns, row, strict=True)) for row in rows]}
     return Answer(data=data, blocks=[table], rows_key=key)
-
-
-def exchange_status(data: Mapping[str, object], *, running: bool, facts: Sequence[tuple[str, str]]) -> Answer:
-    """The embedded exchange: where its faces are; exit 1 when it does not run."""
-    state = good("running") if running else warn("not running")
-    rows: tuple[tuple[str, Cell], ...] = (("exchange", state), *facts)
-    return Answer(data=data, blocks=[Facts(title="", rows=rows)], exit_code=ExitCode.DONE)
 
 
 def said(text: str, data: Mapping[str, object] | None = None, *, at: datetime | None = None) -> Answer:

@@ -9,13 +9,18 @@ from perpsctl.domain.orders import (
     EditIntent,
     NotSent,
     OrderIntent,
-    Preview,
-    QuantizedOrder,
     Rejected,
     Unknown,
     VenueOrder,
 )
-from perpsctl.domain.reports import CancelReport, IntentRecord, IntentStage, PlaceReport
+from perpsctl.domain.reports import (
+    CancelReport,
+    IntentRecord,
+    IntentStage,
+    PlaceReport,
+    PreviewReport,
+    ReplaceReport,
+)
 from perpsctl.domain.verdicts import Denied
 from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
 from perpsctl.render.values import NOTHING, clock_time, money, number, word
@@ -80,25 +85,58 @@ def denial_table(denied: Denied) -> Table:
     )
 
 
-def previewed(order: QuantizedOrder, preview: Preview) -> Answer:
-    """What the venue says an order would do; exit 4 when it would refuse it."""
-    would = not preview.problems
-    title = "estimate" if preview.estimate else "the venue's preview"
-    rows: tuple[tuple[str, Cell], ...] = (
-        ("would be taken", good("yes") if would else bad("no: " + ", ".join(word(p) for p in preview.problems))),
-        ("size", f"{number(order.size)} {order.product.base}"),
-        ("order total", money(preview.order_total)),
-        ("commission", money(preview.commission)),
-        ("margin", money(preview.margin)),
-        ("average price", number(preview.average_price)),
-        ("best bid / ask", f"{number(preview.best_bid)} / {number(preview.best_ask)}"),
-    )
-    data = {"product_id": order.product_id, "size": order.size, "side": order.side, "preview": preview, "ok": would}
-    code = ExitCode.DONE if would else ExitCode.REJECTED
+def previewed(report: PreviewReport) -> Answer:
+    """What venue and limits say of an order; exit 3 when we would deny it, 4 when the venue would refuse it."""
+    order, preview = report.order, report.preview
+    blocks: list[Block] = []
+    code = ExitCode.DONE
+    if preview is None:
+        blocks.append(Lines(lines=(bad("the venue gave no preview"),)))
+        code = ExitCode.UNREACHABLE
+    else:
+        would = not preview.problems
+        title = "estimate" if preview.estimate else "the venue's preview"
+        rows: tuple[tuple[str, Cell], ...] = (
+            ("would be taken", good("yes") if would else bad("no: " + ", ".join(word(p) for p in preview.problems))),
+            ("size", f"{number(order.size)} {order.product.base}"),
+            ("order total", money(preview.order_total)),
+            ("commission", money(preview.commission)),
+            ("margin", money(preview.margin)),
+            ("average price", number(preview.average_price)),
+            ("best bid / ask", f"{number(preview.best_bid)} / {number(preview.best_ask)}"),
+        )
+        blocks.append(Facts(title=f"{order.product_id}: {title}", rows=rows))
+        code = ExitCode.DONE if would else ExitCode.REJECTED
+    if report.denied is not None:
+        blocks.append(Lines(lines=(bad("our limits would deny it"),)))
+        blocks.append(denial_table(report.denied))
+        code = ExitCode.DENIED
+    data = {
+        "product_id": order.product_id,
+        "size": order.size,
+        "side": order.side,
+        "preview": preview,
+        "denials": () if report.denied is None else report.denied.denials,
+        "ok": code is ExitCode.DONE,
+    }
+    warnings = report.notes + (() if preview is None else preview.warnings)
+    return Answer(data=data, blocks=blocks, exit_code=code, warnings=warnings)
+
+
+def replaced(report: ReplaceReport) -> Answer:
+    """The old order proven gone, then the remainder placed; exit 10 while the old one is not proven gone."""
+    gone = cancelled(report.cancelled)
+    if report.placed is None:
+        code = gone.exit_code
+        data: dict[str, object] = {"cancelled": gone.data, "placed": None, "old_filled": report.old_filled}
+        return Answer(data=data, blocks=gone.blocks, exit_code=code, warnings=report.notes)
+    new = placed(report.placed)
     return Answer(
-        data=data, blocks=[Facts(title=f"{order.product_id}: {title}", rows=rows)], exit_code=code,
-        warnings=preview.warnings,
-    )  # fmt: skip
+        data={"cancelled": gone.data, "placed": new.data, "old_filled": report.old_filled},
+        blocks=[*gone.blocks, *new.blocks],
+        exit_code=new.exit_code,
+        warnings=report.notes + new.warnings,
+    )
 
 
 def listed(orders: Sequence[VenueOrder], records: Sequence[IntentRecord], *, everything: bool) -> Answer:

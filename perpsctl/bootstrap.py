@@ -1,0 +1,333 @@
+"""Builds the real parts and introduces them to one another; no other room does. Each part is made on first use.
+
+What is missing is told where it is needed: a broken journal stops entries and never the way out, a key that cannot be read
+stops the venue and never the latch.
+"""
+
+import os
+from datetime import time
+from functools import cached_property
+from pathlib import Path
+
+from perpsctl import places
+from perpsctl.diagnostics import StderrDiagnostics
+from perpsctl.domain.errors import ConfigError, JournalUnavailable, PerpsctlError
+from perpsctl.domain.ids import AccountKey
+from perpsctl.domain.ports import Halts, Journal
+from perpsctl.domain.products import Environment
+from perpsctl.domain.reports import KeyPurpose
+from perpsctl.domain.verdicts import Denial, DenialCode
+from perpsctl.engine.broken_journal import BrokenJournal
+from perpsctl.engine.cancels import Canceller
+from perpsctl.engine.desk import OrderDesk
+from perpsctl.engine.edits import EditDesk
+from perpsctl.engine.exits import Exits
+from perpsctl.engine.killswitch import KillSwitch, VenueSide
+from perpsctl.engine.reconcile import Reconciler
+from perpsctl.engine.resolver import Resolver
+from perpsctl.engine.sending import Sender
+from perpsctl.engine.tracking import Tracker
+from perpsctl.engine.views import Views
+from perpsctl.exchange import credentials as keys
+from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
+from perpsctl.exchange.hosts import Endpoint, endpoint_for
+from perpsctl.exchange.pacing import Pacer
+from perpsctl.exchange.transport import ExchangeRecord
+from perpsctl.journal.halts import JournalHalts
+from perpsctl.journal.store import JournalStore
+from perpsctl.latch import Latch
+from perpsctl.settings import Profile
+from perpsctl.simulator import launcher
+from perpsctl.systemports import SystemClock, SystemIds
+
+KEPT_RECORDS = 500
+
+
+class Toolkit:
+    """The parts of one profile. `way_out` lets cancels, exits and the switch go on without a journal."""
+
+    def __init__(self, profile: Profile, *, live: bool = False, verbose: bool = False, way_out: bool = False) -> None:
+        self.profile = profile
+        self.clock = SystemClock()
+        self.ids = SystemIds()
+        self.diagnostics = StderrDiagnostics(verbose=verbose)
+        self.records: list[ExchangeRecord] = []
+        self._live = live
+        self._way_out = way_out
+        self._venues: dict[KeyPurpose, AdvancedTradeVenue] = {}
+        self._store: JournalStore | None = None
+
+    # --- the venue ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def exchange(self) -> launcher.SimStatus | None:
+        """The embedded exchange of a `sim` profile, started where it does not run; None in other environments."""
+        if self.profile.environment is not Environment.SIM:
+            return None
+        return launcher.ensure(places.exchange_folder())
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """Where requests go."""
+        if self.exchange is None:
+            return endpoint_for(self.profile.environment)
+        return endpoint_for(Environment.SIM, self.exchange.http)
+
+    @property
+    def venue(self) -> AdvancedTradeVenue:
+        """The venue with the trade key."""
+        return self.venue_for(KeyPurpose.TRADE)
+
+    def venue_for(self, purpose: KeyPurpose) -> AdvancedTradeVenue:
+        """The venue with the key of a purpose. ConfigError or CredentialsError when there is no usable one."""
+        if purpose not in self._venues:
+            self._venues[purpose] = AdvancedTradeVenue(
+                self.endpoint,
+                self.credentials(purpose),
+                self.clock,
+                self.ids,
+                observer=self._observe,
+                pacer=self._pacer,
+            )
+        return self._venues[purpose]
+
+    @cached_property
+    def _pacer(self) -> Pacer:
+        return Pacer(self.clock, private_per_second=30, public_per_second=10)
+
+    def key_reference(self, purpose: KeyPurpose) -> str | None:
+        """Where the key of a purpose is kept; in `sim` the exchange's throw-away one, unless the profile names another."""
+        named: str | None = getattr(self.profile.keys, purpose.value)
+        if named is None and self.exchange is not None:
+            return str(self.exchange.key_files[purpose.value])
+        return named
+
+    def credentials(self, purpose: KeyPurpose) -> keys.Credentials | None:
+        """The key of a purpose; None only where the venue takes none (the static sandbox)."""
+        if not self.endpoint.signs:
+            return None
+        reference = self.key_reference(purpose)
+        if reference is None:
+            raise ConfigError(
+                f"profile {self.profile.name} has no {purpose.value} key",
+                fix=f"name its file under [profile.{self.profile.name}.keys]",
+            )
+        if reference.startswith("env:"):
+            prefix = reference.removeprefix("env:")
+            return keys.from_environment(os.environ, name=f"{prefix}_NAME", secret=f"{prefix}_SECRET")
+        return keys.from_key_file(Path(reference).expanduser())
+
+    def _observe(self, record: ExchangeRecord) -> None:
+        self.records.append(record)
+        del self.records[:-KEPT_RECORDS]
+        self.diagnostics.note(
+            "request", method=record.method, path=record.path, ending=record.ending, latency_us=record.latency_us
+        )
+
+    # --- the record ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def account(self) -> AccountKey:
+        """Whose journal it is: venue, environment and portfolio."""
+        if self.exchange is not None:
+            portfolio = self.exchange.portfolio
+        elif self.profile.portfolio is not None:
+            portfolio = self.profile.portfolio
+        else:
+            raise ConfigError(
+                f"profile {self.profile.name} pins no portfolio",
+                fix="set `portfolio`; `perpsctl probe` shows the key's",
+            )
+        return AccountKey(f"{self.profile.venue}:{self.profile.environment}:{portfolio}")
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The durable record. On the way out a journal that cannot be opened is replaced by one that says so."""
+        try:
+            return self.store
+        except JournalUnavailable as broken:
+            if not self._way_out:
+                raise
+            self.diagnostics.alarm("journal_broken", problem=broken.message)
+            return BrokenJournal(self.account, broken)
+
+    @property
+    def store(self) -> JournalStore:
+        """The journal itself; JournalUnavailable when it cannot be opened."""
+        if self._store is None:
+            self._store = JournalStore.open(
+                self.profile.folder, account=self.account, clock=self.clock, ids=self.ids, url=self.profile.journal
+            )
+        return self._store
+
+    @cached_property
+    def latch(self) -> Latch:
+        """The kill switch's latch of this profile."""
+        return Latch.of(self.profile.name)
+
+    @cached_property
+    def halts(self) -> Halts:
+        """The switch as the desk sees it; needs no healthy journal."""
+        return JournalHalts(self.latch, lambda: self.store)
+
+    # --- the engine ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """Follows working orders to their end."""
+        return Tracker(venue=self.venue, journal=self.journal, clock=self.clock)
+
+    @cached_property
+    def views(self) -> Views:
+        """Builds what is judged."""
+        return Views(venue=self.venue, journal=self.journal, clock=self.clock, cash_times=self.cash_times)
+
+    def cash_times(self) -> tuple[time, ...]:
+        """Funding cash times: configured, else read from the embedded exchange, else none (the hourly accrual counts)."""
+        configured = self.profile.limits.funding_cash_times
+        if configured or self.exchange is None:
+            return configured
+        answer = launcher.control(places.exchange_folder(), "GET", "/calendar")
+        return tuple(time.fromisoformat(text) for text in answer["cash_times"])
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Ends doubt by evidence."""
+        return Resolver(
+            venue=self.venue,
+            journal=self.journal,
+            clock=self.clock,
+            tracker=self.tracker,
+            server_time=self.views.server_time,
+            diagnostics=self.diagnostics,
+        )
+
+    @cached_property
+    def sender(self) -> Sender:
+        """Verdict, journal, venue: each once."""
+        return Sender(
+            venue=self.venue,
+            journal=self.journal,
+            halts=self.halts,
+            clock=self.clock,
+            resolver=self.resolver,
+            diagnostics=self.diagnostics,
+        )
+
+    @cached_property
+    def canceller(self) -> Canceller:
+        """Cancels and proves."""
+        return Canceller(
+            venue=self.venue,
+            journal=self.journal,
+            clock=self.clock,
+            tracker=self.tracker,
+            diagnostics=self.diagnostics,
+        )
+
+    @cached_property
+    def desk(self) -> OrderDesk:
+        """The road of an order."""
+        return OrderDesk(
+            venue=self.venue,
+            journal=self.journal,
+            halts=self.halts,
+            clock=self.clock,
+            limits=self.profile.limits,
+            views=self.views,
+            tracker=self.tracker,
+            resolver=self.resolver,
+            sender=self.sender,
+            canceller=self.canceller,
+            diagnostics=self.diagnostics,
+            permit=self.entry_denials,
+        )
+
+    @cached_property
+    def edits(self) -> EditDesk:
+        """Edits and replaces."""
+        return EditDesk(
+            venue=self.venue,
+            journal=self.journal,
+            halts=self.halts,
+            clock=self.clock,
+            limits=self.profile.limits,
+            views=self.views,
+            tracker=self.tracker,
+            sender=self.sender,
+            canceller=self.canceller,
+            desk=self.desk,
+        )
+
+    @cached_property
+    def exits(self) -> Exits:
+        """The way out of positions."""
+        return Exits(
+            venue=self.venue,
+            journal=self.journal,
+            clock=self.clock,
+            ids=self.ids,
+            limits=self.profile.limits,
+            views=self.views,
+            desk=self.desk,
+            sender=self.sender,
+            canceller=self.canceller,
+            diagnostics=self.diagnostics,
+        )
+
+    @cached_property
+    def killswitch(self) -> KillSwitch:
+        """The switch; without a venue it still latches, and says why it cannot do more."""
+        outside, why = self._outside()
+        return KillSwitch(
+            latch=self.latch,
+            journal=self.journal,
+            halts=self.halts,
+            clock=self.clock,
+            diagnostics=self.diagnostics,
+            outside=outside,
+            why_no_venue=why,
+        )
+
+    def _outside(self) -> tuple[VenueSide | None, str]:
+        try:
+            side = VenueSide(
+                venue=self.venue, canceller=self.canceller, exits=self.exits, resolver=self.resolver
+            )  # fmt: skip
+        except PerpsctlError as error:
+            return None, error.message
+        return side, ""
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """Compares journal and venue."""
+        return Reconciler(
+            venue=self.venue, journal=self.journal, clock=self.clock, tracker=self.tracker, resolver=self.resolver
+        )
+
+    def entry_denials(self) -> tuple[Denial, ...]:
+        """What forbids entries here whatever the limits say: production needs `live` twice and a preflight token."""
+        if self.profile.environment is Environment.SIM:
+            return ()
+        found = []
+        if self.profile.environment is Environment.SANDBOX:
+            found.append(
+                Denial(code=DenialCode.LIVE_NOT_ENABLED, observed="sandbox", limit="a venue",
+                       detail="the sandbox gives canned answers and holds no orders")
+            )  # fmt: skip
+            return tuple(found)
+        if not (self.profile.live and self._live):
+            said = f"profile live={str(self.profile.live).lower()}, --live={str(self._live).lower()}"
+            found.append(Denial(code=DenialCode.LIVE_NOT_ENABLED, observed=said, limit="both"))
+        found.append(
+            Denial(code=DenialCode.PREFLIGHT_TOKEN_MISSING, observed="none", limit="a valid token",
+                   detail="preflight tokens are not built yet: no entry is possible in production")
+        )  # fmt: skip
+        return tuple(found)
+
+    def close(self) -> None:
+        """Connections and the journal are closed."""
+        for venue in self._venues.values():
+            venue.close()
+        if self._store is not None:
+            self._store.close()
