@@ -2,6 +2,7 @@
 
 import pytest
 
+from perpsctl.domain.accounts import RiskView
 from perpsctl.domain.orders import OrderIntent, OrderType, TimeInForce
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import DenialCode
@@ -29,7 +30,7 @@ def market(side: Side = Side.BUY, size: str = "0.02") -> OrderIntent:
 @pytest.mark.parametrize("side", list(Side))
 def test_impact_is_the_average_price_of_the_walk_against_mid(side: Side) -> None:
     # One contract at the touch, the second a rung further: the average is (near + far) / 2 from mid.
-    def facts(far: int) -> object:
+    def facts(far: int) -> RiskView:
         rungs = {
             Side.BUY: [("60010", "0.01"), (str(60000 + far), "5")],
             Side.SELL: [("59990", "0.01"), (str(60000 - far), "5")],
@@ -39,8 +40,8 @@ def test_impact_is_the_average_price_of_the_walk_against_mid(side: Side) -> None
         return a_view(market=some_facts(book=a_book(bids=bids, asks=asks)))
 
     limits = RiskLimits.from_mapping({"liquidity_band_bps": "100"})
-    assert reasons(market(side), facts(170), limits) == {}  # type: ignore[arg-type]
-    found = reasons(market(side), facts(180), limits)  # type: ignore[arg-type]
+    assert reasons(market(side), facts(170), limits) == {}
+    found = reasons(market(side), facts(180), limits)
     assert numbers(found, DenialCode.ORDER_IMPACT_ABOVE_MAX) == ("15.83333334", "15")
 
 
