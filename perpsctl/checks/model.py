@@ -5,7 +5,7 @@ left unlooked at.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -39,6 +39,10 @@ class Finding:
     evidence: str
     fix: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.evidence.strip():  # a verdict without an observation is our bug, and the runner calls it one
+            raise ValueError("a finding without evidence")
+
 
 def passed(evidence: str) -> Finding:
     """Seen and good."""
@@ -60,12 +64,18 @@ def unknown(evidence: str, *, fix: str) -> Finding:
     return Finding(status=Status.UNKNOWN, evidence=evidence, fix=fix)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def skipped(reason: str) -> Finding:
+    """Not looked at, for a reason another check tells: where only looking shows that the need is not met."""
+    return Finding(status=Status.SKIP, evidence=reason)
+
+
+@dataclass(frozen=True, slots=True)
 class Check(Generic[C]):
     """All facts of one check. It runs only when every check it `needs` passed."""
 
     id: str
     title: str
+    _: KW_ONLY
     run: Callable[[C], Finding]
     needs: tuple[str, ...] = ()
     grave: Grave = Grave.STOP
@@ -84,6 +94,13 @@ class Row:
     fix: str
     took_ms: int
 
+    @property
+    def acceptable(self) -> bool:
+        """True when this row leaves the verdict alone: passed, or seen to be no reason to stop."""
+        if self.status is Status.FAIL:
+            return self.grave is Grave.WARN
+        return self.status in (Status.PASS, Status.WARN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -97,15 +114,13 @@ class Report:
     @property
     def verdict(self) -> Status:
         """PASS or FAIL, nothing between."""
-        good = all(_acceptable(row) for row in self.rows) and bool(self.rows)
+        good = all(row.acceptable for row in self.rows) and bool(self.rows)
         return Status.PASS if good else Status.FAIL
+
+    def row(self, check_id: str) -> Row | None:
+        """The row of a check, None when it was not in the series."""
+        return next((row for row in self.rows if row.id == check_id), None)
 
     def count(self, status: Status) -> int:
         """How many rows ended so."""
         return sum(1 for row in self.rows if row.status is status)
-
-
-def _acceptable(row: Row) -> bool:
-    if row.status is Status.PASS:
-        return True
-    return row.status is Status.WARN or (row.status is Status.FAIL and row.grave is Grave.WARN)

@@ -4,6 +4,7 @@ Each check runs in one worker thread with its deadline; one that does not come b
 gets a fresh worker, so that nothing a venue or a disk does can hold the report.
 """
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -27,10 +28,10 @@ def run_checks(
 ) -> Report:
     """Every check of `checks`, in order, as one report. Raises only for a list that contradicts itself."""
     _validate(checks)
-    started, rows, passed = clock.now(), [], set[str]()
+    started, rows, met = clock.now(), [], set[str]()
     worker: _Worker[C] = _Worker(context)
     for check in checks:
-        missing = [need for need in check.needs if need not in passed]
+        missing = [need for need in check.needs if need not in met]
         if missing:
             row = _row(
                 check, Finding(status=Status.SKIP, evidence=f"needs {', '.join(missing)}, which did not pass"), 0
@@ -45,8 +46,8 @@ def run_checks(
                 )
                 worker = _Worker(context)
             row = _row(check, finding, (clock.monotonic_ns() - began) // 1_000_000)
-        if row.status is Status.PASS:
-            passed.add(check.id)
+        if row.status in (Status.PASS, Status.WARN):  # a warning was seen and does not stop; nothing else is built upon
+            met.add(check.id)
         rows.append(row)
         progress(row)
     worker.end()
@@ -91,9 +92,18 @@ def _finding(check: Check[C], context: C) -> Finding:
     except Exception as error:
         return Finding(
             status=Status.CRASHED,
-            evidence=f"{type(error).__name__} in the check itself",
+            evidence=f"{type(error).__name__} at {_place(error)}, in the check itself",
             fix="a bug in perpsctl: report this line",
         )
+
+
+def _place(error: Exception) -> str:
+    """File and line where it was raised; never the text, which may hold what must not be shown (S1)."""
+    trace, place = error.__traceback__, "?"
+    while trace is not None:
+        place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
 
 
 def _row(check: Check[C], finding: Finding, took_ms: int) -> Row:
