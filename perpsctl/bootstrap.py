@@ -5,37 +5,35 @@ stops the venue and never the latch.
 """
 
 import os
+from collections.abc import Callable
 from datetime import time
 from functools import cached_property
 from pathlib import Path
 
 from perpsctl import places
 from perpsctl.diagnostics import StderrDiagnostics
-from perpsctl.domain.errors import ConfigError, JournalUnavailable, PerpsctlError
+from perpsctl.domain.errors import ConfigError, JournalUnavailable, PerpsctlError, UsageError
 from perpsctl.domain.ids import AccountKey
 from perpsctl.domain.ports import Halts, Journal
-from perpsctl.domain.products import Environment
+from perpsctl.domain.products import Environment, Product
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.domain.verdicts import Denial, DenialCode
 from perpsctl.engine.broken_journal import BrokenJournal
-from perpsctl.engine.cancels import Canceller
-from perpsctl.engine.desk import OrderDesk
-from perpsctl.engine.edits import EditDesk
-from perpsctl.engine.exits import Exits
-from perpsctl.engine.killswitch import KillSwitch, VenueSide
-from perpsctl.engine.reconcile import Reconciler
-from perpsctl.engine.resolver import Resolver
-from perpsctl.engine.sending import Sender
-from perpsctl.engine.tracking import Tracker
-from perpsctl.engine.views import Views
+from perpsctl.engine.killswitch import KillSwitch
+from perpsctl.engine.losses import losses_now
+from perpsctl.engine.parts import Engine, assemble
+from perpsctl.engine.strategies import load
+from perpsctl.engine.supervisor import RunOptions, Supervisor, TickReport
 from perpsctl.exchange import credentials as keys
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.transport import ExchangeRecord
 from perpsctl.journal.halts import JournalHalts
+from perpsctl.journal.spool import ExitSpool
 from perpsctl.journal.store import JournalStore
 from perpsctl.latch import Latch
+from perpsctl.risk.loss import exceeds
 from perpsctl.settings import Profile
 from perpsctl.simulator import launcher
 from perpsctl.systemports import SystemClock, SystemIds
@@ -173,14 +171,24 @@ class Toolkit:
     # --- the engine ---------------------------------------------------------------------------------------
 
     @cached_property
-    def tracker(self) -> Tracker:
-        """Follows working orders to their end."""
-        return Tracker(venue=self.venue, journal=self.journal, clock=self.clock)
+    def engine(self) -> Engine:
+        """Every part of the engine, over the real ports."""
+        return assemble(
+            venue=self.venue,
+            journal=self.journal,
+            halts=self.halts,
+            clock=self.clock,
+            ids=self.ids,
+            limits=self.profile.limits,
+            diagnostics=self.diagnostics,
+            spool=self.spool,
+            cash_times=self.cash_times,
+        )
 
     @cached_property
-    def views(self) -> Views:
-        """Builds what is judged."""
-        return Views(venue=self.venue, journal=self.journal, clock=self.clock, cash_times=self.cash_times)
+    def spool(self) -> ExitSpool:
+        """Where exits are kept while the journal is broken."""
+        return ExitSpool(self.profile.folder)
 
     def cash_times(self) -> tuple[time, ...]:
         """Funding cash times: configured, else read from the embedded exchange, else none (the hourly accrual counts)."""
@@ -191,94 +199,12 @@ class Toolkit:
         return tuple(time.fromisoformat(text) for text in answer["cash_times"])
 
     @cached_property
-    def resolver(self) -> Resolver:
-        """Ends doubt by evidence."""
-        return Resolver(
-            venue=self.venue,
-            journal=self.journal,
-            clock=self.clock,
-            tracker=self.tracker,
-            server_time=self.views.server_time,
-            diagnostics=self.diagnostics,
-        )
-
-    @cached_property
-    def sender(self) -> Sender:
-        """Verdict, journal, venue: each once."""
-        return Sender(
-            venue=self.venue,
-            journal=self.journal,
-            halts=self.halts,
-            clock=self.clock,
-            resolver=self.resolver,
-            diagnostics=self.diagnostics,
-        )
-
-    @cached_property
-    def canceller(self) -> Canceller:
-        """Cancels and proves."""
-        return Canceller(
-            venue=self.venue,
-            journal=self.journal,
-            clock=self.clock,
-            tracker=self.tracker,
-            diagnostics=self.diagnostics,
-        )
-
-    @cached_property
-    def desk(self) -> OrderDesk:
-        """The road of an order."""
-        return OrderDesk(
-            venue=self.venue,
-            journal=self.journal,
-            halts=self.halts,
-            clock=self.clock,
-            limits=self.profile.limits,
-            views=self.views,
-            tracker=self.tracker,
-            resolver=self.resolver,
-            sender=self.sender,
-            canceller=self.canceller,
-            diagnostics=self.diagnostics,
-            permit=self.entry_denials,
-        )
-
-    @cached_property
-    def edits(self) -> EditDesk:
-        """Edits and replaces."""
-        return EditDesk(
-            venue=self.venue,
-            journal=self.journal,
-            halts=self.halts,
-            clock=self.clock,
-            limits=self.profile.limits,
-            views=self.views,
-            tracker=self.tracker,
-            sender=self.sender,
-            canceller=self.canceller,
-            desk=self.desk,
-        )
-
-    @cached_property
-    def exits(self) -> Exits:
-        """The way out of positions."""
-        return Exits(
-            venue=self.venue,
-            journal=self.journal,
-            clock=self.clock,
-            ids=self.ids,
-            limits=self.profile.limits,
-            views=self.views,
-            desk=self.desk,
-            sender=self.sender,
-            canceller=self.canceller,
-            diagnostics=self.diagnostics,
-        )
-
-    @cached_property
     def killswitch(self) -> KillSwitch:
         """The switch; without a venue it still latches, and says why it cannot do more."""
-        outside, why = self._outside()
+        try:
+            outside, why = self.engine.venue_side, ""
+        except PerpsctlError as error:
+            outside, why = None, error.message
         return KillSwitch(
             latch=self.latch,
             journal=self.journal,
@@ -287,22 +213,33 @@ class Toolkit:
             diagnostics=self.diagnostics,
             outside=outside,
             why_no_venue=why,
+            breach_stands=self.breach_stands,
         )
 
-    def _outside(self) -> tuple[VenueSide | None, str]:
+    def breach_stands(self) -> bool | None:
+        """Whether the daily loss limit is broken now; None when that cannot be read."""
+        engine = self.engine
         try:
-            side = VenueSide(
-                venue=self.venue, canceller=self.canceller, exits=self.exits, resolver=self.resolver
-            )  # fmt: skip
-        except PerpsctlError as error:
-            return None, error.message
-        return side, ""
+            reading = losses_now(engine.venue.account(), engine.journal, engine.views)
+        except PerpsctlError:
+            return None
+        if reading.missing or reading.unmarked:
+            return None
+        return any(exceeds(window, self.profile.limits.daily_loss_max_share) for window in reading.windows)
 
-    @cached_property
-    def reconciler(self) -> Reconciler:
-        """Compares journal and venue."""
-        return Reconciler(
-            venue=self.venue, journal=self.journal, clock=self.clock, tracker=self.tracker, resolver=self.resolver
+    def supervisor(
+        self, strategy: str, product: Product, options: RunOptions, progress: Callable[[TickReport], None]
+    ) -> Supervisor:
+        """The loop over the engine, with the lease of this portfolio."""
+        if self.profile.environment is Environment.SANDBOX:
+            raise UsageError("the sandbox gives canned answers and is not a venue: `run` refuses it")
+        return Supervisor(
+            engine=self.engine,
+            lease=self.store.lease(),
+            switch=self.killswitch,
+            strategy=load(strategy, product.product_id),
+            options=options,
+            progress=progress,
         )
 
     def entry_denials(self) -> tuple[Denial, ...]:

@@ -14,8 +14,7 @@ from perpsctl.domain.orders import EditIntent, OrderIntent, Origin, QuantizedOrd
 from perpsctl.domain.products import Product, find_product
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import IntentRecord
-from perpsctl.engine.reading import Reads
-from perpsctl.risk.loss import read_loss
+from perpsctl.engine.losses import losses_now
 
 if TYPE_CHECKING:
     from perpsctl.bootstrap import Toolkit
@@ -96,13 +95,13 @@ def resolved(toolkit: "Toolkit", wanted: str | None, wait: timedelta) -> tuple[I
     """The records of one doubt, or of all, after looking for up to `wait`."""
     deadline = toolkit.clock.now() + wait
     if wanted is None:
-        ended = toolkit.resolver.resolve_all(deadline)
+        ended = toolkit.engine.resolver.resolve_all(deadline)
         return _again(toolkit, [intent for intent, _ in ended])
     record = record_of(toolkit, wanted)
     if record is None:
         raise UsageError("the journal knows no such intent", fix="see `perpsctl order list --all`")
     if record.stage.in_doubt:
-        toolkit.resolver.resolve(record, deadline)
+        toolkit.engine.resolver.resolve(record, deadline)
     return _again(toolkit, [record.intent.id])
 
 
@@ -110,7 +109,7 @@ def decided(toolkit: "Toolkit", wanted: str, decision: str, *, reason: str, by: 
     """The record of a doubt that an operator ended by name: `not-sent`, or the id of the order it became."""
     named = intent_id(wanted)
     accepted = decision != "not-sent"
-    toolkit.resolver.decide_by_operator(
+    toolkit.engine.resolver.decide_by_operator(
         named,
         verdict="accepted" if accepted else "not_sent",
         by=by or os_user(),
@@ -134,13 +133,8 @@ def booked_coin(toolkit: "Toolkit") -> Mapping[ProductId, Decimal] | None:
 
 
 def gains(toolkit: "Toolkit", account: AccountView) -> Mapping[str, Decimal | None]:
-    """Gains (negative: losses) of the UTC day and the last 24 hours, by balances and by the journal's fills, at marks read now."""
-    bases = toolkit.journal.booked().loss_bases
-    held = {mark.product_id for basis in bases if basis.baseline is not None for mark in basis.baseline.held}
-    held |= {flow.product_id for basis in bases for flow in basis.flows}
-    reads = Reads()
-    found = {product_id: toolkit.views.mark(product_id, reads) for product_id in sorted(held)}
-    reading = read_loss(bases, account.equity, {key: mark for key, mark in found.items() if mark is not None})
+    """Gains (negative: losses) of the UTC day and the last 24 hours, by balances and by the journal's fills."""
+    reading = losses_now(account, toolkit.journal, toolkit.engine.views)
     rows: dict[str, Decimal | None] = {}
     for window in reading.windows:
         rows[f"{window.window} by balances"] = -window.by_balances

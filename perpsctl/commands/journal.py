@@ -15,7 +15,7 @@ def info(ctx: typer.Context) -> None:
     from perpsctl.render import operations
 
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, operations.journal_info(toolkit.journal_info()))
+        finish(ctx, operations.journal_info(toolkit.store.info()))
 
 
 @command(app, "check")
@@ -24,4 +24,4 @@ def check(ctx: typer.Context) -> None:
     from perpsctl.render import operations
 
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, operations.journal_checked(toolkit.journal.check(full=True)))
+        finish(ctx, operations.journal_checked(toolkit.store.check(full=True)))

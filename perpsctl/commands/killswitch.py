@@ -48,7 +48,7 @@ def engage(
 
     who, at, chosen = by or inputs.os_user(), datetime.now(UTC), globals_of(ctx).profile
     if chosen:
-        held = (latch.Latch.of(places.profile_name(chosen)).engage(reason=reason, by=who, at=at),)
+        held: tuple[Engaged, ...] = (latch.Latch.of(places.profile_name(chosen)).engage(reason=reason, by=who, at=at),)
     else:
         held = latch.engage_every(reason=reason, by=who, at=at, besides=(DEFAULT_PROFILE,))
     for each in held:

@@ -63,7 +63,7 @@ def place(
         again=again, rest_through=rest_through,
     )  # fmt: skip
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, orders.placed(toolkit.desk.place(asking.intent_of(toolkit, terms), wait=waited)))
+        finish(ctx, orders.placed(toolkit.engine.desk.place(asking.intent_of(toolkit, terms), wait=waited)))
 
 
 @command(app, "preview")
@@ -89,7 +89,7 @@ def preview(
         tif=tif, post_only=post_only, reduce_only=reduce_only, expires=expires,
     )  # fmt: skip
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, orders.previewed(toolkit.desk.preview(asking.intent_of(toolkit, terms))))
+        finish(ctx, orders.previewed(toolkit.engine.desk.preview(asking.intent_of(toolkit, terms))))
 
 
 @command(app, "edit")
@@ -112,8 +112,8 @@ def edit(
     with open_toolkit(ctx) as toolkit:
         intent = asking.edit_of(toolkit, inputs.an_order_id(target), price=new_price, size=new_size, named=named)
         if replace:
-            finish(ctx, orders.replaced(toolkit.edits.replace(intent, wait=waited)))
-        finish(ctx, orders.placed(toolkit.edits.edit(intent, wait=waited), what="edit"))
+            finish(ctx, orders.replaced(toolkit.engine.edits.replace(intent, wait=waited)))
+        finish(ctx, orders.placed(toolkit.engine.edits.edit(intent, wait=waited), what="edit"))
 
 
 @command(app, "cancel")
@@ -123,7 +123,7 @@ def cancel(ctx: typer.Context, ids: inputs.IdsArgument, wait: inputs.WaitOption 
 
     waited, wanted = inputs.a_duration(wait, "--wait"), [inputs.an_order_id(text) for text in ids]
     with open_toolkit(ctx, way_out=True) as toolkit:
-        finish(ctx, orders.cancelled(toolkit.canceller.cancel(wanted, wait=waited)))
+        finish(ctx, orders.cancelled(toolkit.engine.canceller.cancel(wanted, wait=waited)))
 
 
 @command(app, "cancel-all")
@@ -135,7 +135,7 @@ def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: in
     with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "cancel all orders")
         only = None if product is None else asking.product_of(toolkit, product).product_id
-        finish(ctx, orders.cancelled(toolkit.canceller.cancel_all(only, wait=waited)))
+        finish(ctx, orders.cancelled(toolkit.engine.canceller.cancel_all(only, wait=waited)))
 
 
 @command(app, "list")

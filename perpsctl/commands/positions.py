@@ -70,7 +70,7 @@ def close_positions(ctx: typer.Context, product: str | None, *, unbounded: bool,
     with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "close all positions" if product is None else "close the position")
         wanted = None if product is None else asking.product_of(toolkit, product).product_id
-        report = toolkit.exits.flatten(None if wanted is None else [wanted], unbounded=unbounded, wait=waited)
+        report = toolkit.engine.exits.flatten(None if wanted is None else [wanted], unbounded=unbounded, wait=waited)
         finish(ctx, account.flattened(report))
 
 
@@ -82,7 +82,7 @@ def list_fills(ctx: typer.Context, limit: LimitOption = 50, venue: VenueOption =
     with open_toolkit(ctx) as toolkit:
         if venue:
             finish(ctx, account.fills(toolkit.venue.fills()[::-1][:limit], source="venue"))
-        toolkit.tracker.update()
+        toolkit.engine.tracker.update()
         finish(ctx, account.fills(toolkit.journal.fills(limit=limit), source="journal"))
 
 
@@ -95,6 +95,6 @@ def add_pnl(root: typer.Typer) -> None:
         from perpsctl.render import account
 
         with open_toolkit(ctx) as toolkit:
-            toolkit.tracker.update()
+            toolkit.engine.tracker.update()
             money = toolkit.venue.account()
             finish(ctx, account.pnl(money, toolkit.venue.positions(), asking.gains(toolkit, money)))

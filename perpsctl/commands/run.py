@@ -1,18 +1,19 @@
 """`run` and `reconcile`: the loop, and the comparison of journal and venue."""
 
 import signal
+from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perpsctl.commands import inputs
-from perpsctl.commands.globals import command, globals_of
+from perpsctl.commands import asking, inputs
+from perpsctl.commands.globals import command
 from perpsctl.commands.output import finish, talk
 from perpsctl.commands.toolkits import open_toolkit
 
 if TYPE_CHECKING:
-    from perpsctl.engine.supervisor import Supervisor
+    from perpsctl.engine.supervisor import Supervisor, TickReport
 
 StrategyOption = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help="An installed strategy.", show_default=False)
@@ -48,17 +49,35 @@ def run(
     dry_run: DryRunOption = False,
 ) -> None:
     """Run a strategy on a synchronous loop until told to stop; reconcile comes first."""
+    from perpsctl.engine.supervisor import RunOptions, TickReport
     from perpsctl.render import operations
 
     length = None if for_ is None else inputs.a_duration(for_, "--for")
     pace = None if interval is None else inputs.a_duration(interval, "--interval")
+
+    def progress(tick: TickReport) -> None:
+        talk_progress(ctx, tick)
+
     with open_toolkit(ctx) as toolkit:
-        supervisor = toolkit.supervisor(
-            strategy=strategy, product=product, length=length, ticks=ticks, interval=pace, dry_run=dry_run,
-            progress=lambda line: talk(ctx, line) if not globals_of(ctx).quiet else None,
+        defaults = toolkit.profile.run
+        options = RunOptions(
+            duration=length, ticks=ticks, interval=pace or timedelta(milliseconds=defaults.interval_ms), dry_run=dry_run
         )  # fmt: skip
+        traded = asking.product_of(toolkit, product or defaults.product)
+        supervisor = toolkit.supervisor(strategy or defaults.strategy, traded, options, progress)
         _stop_on_signals(supervisor)
-        finish(ctx, operations.ran(supervisor.run()))
+        result = supervisor.run()
+        finish(ctx, operations.ran(result.summary, result.exit_code, result.problems))
+
+
+def talk_progress(ctx: typer.Context, tick: "TickReport") -> None:
+    """One line a tick on stderr for a person who watches; a line every tenth tick elsewhere."""
+    if tick.ticks % 10 and not tick.problem:
+        return
+    text = (
+        f"tick {tick.ticks}: {tick.accepted} accepted of {tick.intents}, {tick.denied} denied, {tick.unknown} unknown"
+    )
+    talk(ctx, f"{text}; {tick.problem}" if tick.problem else text)
 
 
 def _stop_on_signals(supervisor: "Supervisor") -> None:
@@ -81,4 +100,4 @@ def reconcile(ctx: typer.Context) -> None:
     from perpsctl.render import operations
 
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, operations.reconciled(toolkit.reconcile()))
+        finish(ctx, operations.reconciled(toolkit.engine.reconciler.run()))

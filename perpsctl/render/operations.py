@@ -138,8 +138,8 @@ def released(name: str, report: ReleaseReport) -> Answer:
     return Answer(data=data, blocks=[Lines(lines=lines)], exit_code=ExitCode.DENIED)
 
 
-def ran(summary: RunSummary) -> Answer:
-    """What one run did."""
+def ran(summary: RunSummary, code: ExitCode, problems: tuple[str, ...]) -> Answer:
+    """What one run did, and why it ended."""
     rows: tuple[tuple[str, Cell], ...] = (
         ("stopped because", word(summary.stopped_because)),
         ("from / to", f"{clock_time(summary.started)} / {clock_time(summary.ended)}"),
@@ -185,11 +185,7 @@ def ran(summary: RunSummary) -> Answer:
         "started": summary.started,
         "ended": summary.ended,
     }
-    if summary.positions is None:
-        code = ExitCode.PARTLY_DONE
-    else:
-        code = ExitCode.DENIED if summary.halted else ExitCode.DONE
-    return Answer(data={"summary": data}, blocks=blocks, exit_code=code)
+    return Answer(data={"summary": data, "problems": problems}, blocks=blocks, exit_code=code, warnings=problems)
 
 
 def _bad_unless_zero(count: int) -> Cell:
