@@ -39,7 +39,6 @@ class Control:
             if not price.is_finite() or price < 2 * market.product.price_increment:
                 raise ValueError("a price is at least two steps")
             market.shift_to(core.state.step, price, hold=hold)
-            core.state.tapes[product_id].forget()
             core.meet_market()
 
     def release_price(self, product_id: str) -> None:

@@ -103,14 +103,15 @@ class Market:
 
     def knots(self, begin: int, end: int) -> tuple[float, ...]:
         """Prices that a stretch of path must be seen at, the last one at its end."""
-        if self.shifts and self.shifts[-1].step >= begin // STEP_US:
+        last = end // STEP_US
+        shift = next((known for known in reversed(self.shifts) if known.step <= last), None)
+        if shift is None:
+            return tuple(price * self._ratio for price in self.path.knots(begin, end))
+        if shift.step >= begin // STEP_US:  # the stretch holds a jump: sample on either side of it
             return tuple(self.price_at(begin + (end - begin) * part // 16) for part in range(1, 17))
-        scale = 1.0
-        if self.shifts:
-            if self.shifts[-1].held is not None:
-                return (self.shifts[-1].held,)
-            scale = self.shifts[-1].factor
-        return tuple(price * self._ratio * scale for price in self.path.knots(begin, end))
+        if shift.held is not None:
+            return (shift.held,)
+        return tuple(price * self._ratio * shift.factor for price in self.path.knots(begin, end))
 
     def shift_to(self, step: int, price: Decimal, *, hold: bool) -> None:
         """The path passes through `price` at `step`; with `hold` it stays there."""
