@@ -1,5 +1,6 @@
 """Worst-case exposure: nothing that could fill is dropped, nothing is netted, nothing is counted twice (R5)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpsctl.domain.accounts import LiveOrder
-from perpsctl.domain.ids import ProductId
+from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.orders import OrderStatus, VenueOrder
 from perpsctl.domain.sides import Side
 from perpsctl.risk.exposure import FLAT, Exposure, exposures, merge_live, unseen_orders
@@ -154,7 +155,8 @@ def test_one_more_live_order_never_lowers_the_worst_case_R5(
 def test_one_more_listed_order_never_lowers_the_worst_case_R5(
     coin: str, listed: list[VenueOrder], live: list[LiveOrder], more: VenueOrder
 ) -> None:
-    before, after = worst(coin, listed, live), worst(coin, [*listed, more], live)
+    another = replace(more, venue_order_id=VenueOrderId("v-another"))  # the same one told twice is no more exposure
+    before, after = worst(coin, listed, live), worst(coin, [*listed, another], live)
     assert after.buys >= before.buys
     assert after.sells >= before.sells
 
