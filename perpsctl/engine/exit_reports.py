@@ -71,10 +71,12 @@ def shut_reason(status: TradingStatus) -> str:
 
 
 def pending_payload(pending: ExitPending) -> dict[str, object]:
-    """A pending exit as the journal keeps it."""
-    return {
+    """A pending exit as the journal keeps it; without `retry_at` it is due at once."""
+    payload: dict[str, object] = {
         "product_id": str(pending.product_id),
         "size": plain(pending.size),
         "reason": pending.reason,
-        "retry_at": "" if pending.retry_at is None else pending.retry_at.isoformat(),
     }
+    if pending.retry_at is not None:
+        payload["retry_at"] = pending.retry_at.isoformat()
+    return payload

@@ -16,7 +16,6 @@ from perpsctl.domain.ids import Ids, IntentId, ProductId
 from perpsctl.domain.market import TradingStatus
 from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.orders import (
-    Accepted,
     NotSent,
     OrderIntent,
     OrderType,
@@ -361,7 +360,7 @@ class Exits:
         if isinstance(outcome, NotSent):
             way.problems[outcome_text(outcome)] = None
             return shut is not None
-        if isinstance(outcome, Accepted) and not order.one_shot:
+        if not order.one_shot:
             self._pend(way, order.size, "post-only: the exit rests at the touch", None)
             return True
         return False

@@ -16,7 +16,8 @@ from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
 from perpsctl.domain.reports import Attestation, CancelReport, ExitPending, HaltFacts, HaltState, IntentRecord
 from perpsctl.domain.text import shown
 from perpsctl.engine.cancels import Canceller
-from perpsctl.engine.exits import Exits, FlattenReport
+from perpsctl.engine.exit_reports import FlattenReport
+from perpsctl.engine.exits import Exits
 from perpsctl.engine.reading import VENUE_ERRORS
 from perpsctl.engine.resolver import Resolver
 from perpsctl.latch import Engaged, Latch, LatchTrouble

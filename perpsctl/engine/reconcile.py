@@ -13,8 +13,9 @@ from functools import partial
 from typing import Final
 
 from perpsctl.domain.accounts import PositionsRead
+from perpsctl.domain.errors import UsageError, VenueUnreachable
 from perpsctl.domain.ids import FillId, IntentId, ProductId, VenueOrderId
-from perpsctl.domain.numbers import plain
+from perpsctl.domain.numbers import exact, plain
 from perpsctl.domain.orders import Fill, FillKind, VenueOrder, later_status
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
 from perpsctl.domain.reports import Break, BreakClass, IntentRecord, ReconcileReport
@@ -27,6 +28,7 @@ ORDERS_WINDOW: Final = timedelta(hours=24)
 POSITION_LOOKS: Final = 3  # a fill between two reads explains a difference; the same one three times is real
 POSITION_PAUSE: Final = timedelta(milliseconds=500)
 OURS, OPERATOR, VENUE = "perpsctl", "operator", "venue"
+ADOPTED: Final = "held before this journal began: taken over as an opening"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,21 +82,57 @@ class Reconciler:
         self._diagnostics = diagnostics
 
     def run(self, *, window: timedelta = ORDERS_WINDOW) -> ReconcileReport:
-        """Both sides agree, or each difference is named; what evidence supports is booked. Raises JournalUnavailable."""
+        """Both sides agree, or each difference is named; what evidence supports is booked. Raises JournalUnavailable.
+
+        A journal that never held anything takes over the positions it finds, as openings without fills, and says so.
+        """
         reads = Reads()
+        fresh = self._never_used()
         for record in self._journal.in_doubt():  # first: what is found becomes an ordinary order of ours
             look = self._resolver.look(record)
             if look.failed:
-                reads.attempt("server time", self._venue.server_time)
+                reads.note(f"intent {record.intent.id}", VenueUnreachable(look.why))
         sides = self._sides(window, reads)
         if sides is None:
             return self._report((), reads, None)
         ours, theirs = sides
         breaks = self.settle(compare(ours, theirs, self._clock.now()), theirs)
         breaks = self._look_again_at_positions(breaks, reads)
+        adopted: tuple[Break, ...] = ()
+        if fresh and not reads.problems:
+            adopted = tuple(found for found in breaks if found.kind == "position")
+            breaks = tuple(replace(f, settled=True, detail=ADOPTED) if f in adopted else f for f in breaks)
         if breaks:
-            self._record(breaks)
+            self._record(breaks, adopted)
         return self._report(breaks, reads, theirs)
+
+    def adopt_position(self, product_id: ProductId, *, by: str, reason: str) -> Decimal:
+        """The venue's position is taken over by a named decision where fills cannot explain it; answers the coin adopted.
+
+        UsageError without a name and a reason, or when nothing differs; venue errors when it cannot be read.
+        """
+        if not by.strip() or not reason.strip():
+            raise UsageError("a decision needs a name and a reason", fix="give --by and --reason")
+        self._journal.record_fills(self._venue.fills(since=self._fills_from()))
+        told = self._venue.positions().coin(product_id)
+        coin = told - self._journal.booked_coin().get(product_id, Decimal(0))
+        if coin == 0:
+            raise UsageError("the position agrees with the journal: nothing to adopt")
+        payload = {
+            "adopted": [{"product_id": str(product_id), "coin": plain(coin)}],
+            "by": shown(by),
+            "reason": shown(reason),
+        }
+        self._journal.record_event(EventKind.OPERATOR_DECISION, payload)  # step: adopt_position
+        return coin
+
+    def _never_used(self) -> bool:
+        return (
+            not self._journal.fills(limit=1)
+            and not self._journal.intents(limit=1)
+            and not self._journal.events(kind=EventKind.RECONCILED, limit=1)
+            and not self._journal.booked_coin()
+        )
 
     # --- reading both sides --------------------------------------------------------------------------------
 
@@ -129,10 +167,14 @@ class Reconciler:
                 disowned.append(order_id)
         return tuple(disowned)
 
-    def _fills_from(self) -> datetime | None:
-        """From the newest booked fill, with an overlap; with none booked, everything the venue keeps."""
+    def _fills_from(self) -> datetime:
+        """From the newest booked fill, with an overlap; with none booked, from our first intent or a day ago."""
         newest = self._journal.fills(limit=1)
-        return newest[0].time - FILL_OVERLAP if newest else None
+        if newest:
+            return newest[0].time - FILL_OVERLAP
+        intents = self._journal.intents()
+        first = intents[-1].committed_at if intents else self._clock.now()
+        return min(first, self._clock.now() - ORDERS_WINDOW) - FILL_OVERLAP
 
     def _our_side(self, working: tuple[IntentRecord, ...], theirs: VenueSide) -> JournalSide:
         by_order, by_client = {}, {}
@@ -213,10 +255,12 @@ class Reconciler:
                 return others
         return others + again
 
-    def _record(self, breaks: tuple[Break, ...]) -> None:
+    def _record(self, breaks: tuple[Break, ...], adopted: tuple[Break, ...]) -> None:
         """New findings are in the journal; the same unsettled ones again are not written twice (I6)."""
         told = [f"{b.kind} {b.cls.value} {b.subject}: {b.ours} / {b.theirs}" for b in breaks]
         payload: dict[str, object] = {"breaks": told}
+        if adopted:
+            payload["adopted"] = [{"product_id": f.subject, "coin": opening(f)} for f in adopted]
         last = self._journal.events(kind=EventKind.RECONCILED, limit=1)
         if (
             not any(found.settled for found in breaks)
@@ -323,6 +367,11 @@ def _position_breaks(ours: JournalSide, theirs: VenueSide, now: datetime) -> tup
             )
         )
     return tuple(found)
+
+
+def opening(found: Break) -> str:
+    """The coin a position break would take over: theirs less ours, as plain text."""
+    return plain(exact(found.theirs) - exact(found.ours))
 
 
 def signed_coin(fill: Fill) -> Decimal:

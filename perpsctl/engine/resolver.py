@@ -178,14 +178,16 @@ class Resolver:
 
     # --- late orders and people ---------------------------------------------------------------------------------
 
-    def adopt_late(self, record: IntentRecord, order: VenueOrder) -> bool:
-        """An order whose intent was proven absent appeared all the same: booked under its intent, and alarmed."""
-        moved = self._tracker.book_order(order, record.intent.id)
-        if moved:
-            facts = {"alarm": "late_order", "venue_order_id": str(order.venue_order_id), "stage": record.stage.value}
-            self._diagnostics.alarm("late_order", intent_id=record.intent.id, venue_order_id=order.venue_order_id)
-            self._journal.record_event(EventKind.ALARM, facts, record.intent.id)
-        return moved
+    def adopt_late(self, record: IntentRecord, order: VenueOrder) -> None:
+        """An order whose intent was proven absent appeared all the same: it counts again under its intent, and alarms."""
+        outcome = Accepted(
+            venue_order_id=order.venue_order_id,
+            order=order,
+            evidence=f"appeared after {record.stage.value}: late order",
+        )
+        self._diagnostics.alarm("late_order", intent_id=record.intent.id, venue_order_id=order.venue_order_id)
+        self._journal.record_outcome(record.intent.id, outcome)  # step: adopt_late
+        self._tracker.book_order(order, record.intent.id)
 
     def decide_by_operator(
         self, intent_id: IntentId, *, verdict: str, by: str, reason: str, venue_order_id: VenueOrderId | None = None

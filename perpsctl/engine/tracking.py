@@ -58,6 +58,8 @@ class Tracker:
                 order = self._order_of(record, listed, reads)
                 if order is not None and self.book_order(order, owner_of(record)):
                     moved.append(order)
+            if all_fills:
+                self._update_others(listed, reads)
         fills = self._fills_of_short(reads)
         if all_fills:
             fills += self._recent_fills(reads)
@@ -101,6 +103,17 @@ class Tracker:
                 VenueSpokeStrangely("the venue accepted it and now says it knows no such order; it counts as live"),
             )
         return order
+
+    def _update_others(self, listed: dict[VenueOrderId, VenueOrder], reads: Reads) -> None:
+        """Booked orders that are not an intent's own are followed to their end too: they count in exposure until then."""
+        ours = {record.venue_order_id for record in self._journal.working()}
+        for live in self._journal.booked().live:
+            order_id = live.venue_order_id
+            if order_id is None or order_id in ours:
+                continue
+            order = listed.get(order_id) or reads.attempt(f"order {order_id}", partial(self._venue.order, order_id))
+            if order is not None:
+                self._journal.record_order(order, None)  # step: record_other
 
     def _ask(self, part: str, read: Callable[[], T | None], reads: Reads) -> tuple[bool, T | None]:
         """Whether the venue answered at all, and what; None as an answer is not a failed read."""
