@@ -268,7 +268,9 @@ def _config(app: ASGIApp, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http=Connection,
+        interface="asgi3",
         ws="none",
+        proxy_headers=False,
         lifespan="off",
         loop="asyncio",
         log_config=None,
