@@ -18,7 +18,8 @@ from perpsctl.simulator.state import State
 from perpsctl.simulator.tape import instant, micros
 
 STEPS_IN_FULL = 240  # a minute of path
-STRIDES = 60
+STRIDE_STEPS = 60  # fifteen seconds of path
+STRIDES_MAX = 60
 
 Action = Callable[[datetime], None]
 
@@ -89,9 +90,11 @@ class Timeflow:
             self._lifecycle.check_liquidation(at)
 
     def _stride(self, products: list[str], first: int, last: int) -> None:
-        for part in range(STRIDES):
-            begin = first + (last + 1 - first) * part // STRIDES
-            end = first + (last + 1 - first) * (part + 1) // STRIDES - 1
+        steps = last + 1 - first
+        strides = min(STRIDES_MAX, steps // STRIDE_STEPS)
+        for part in range(strides):
+            begin = first + steps * part // strides
+            end = first + steps * (part + 1) // strides - 1
             at = self._reach(end)
             for product_id in products:
                 self._face_extremes(product_id, begin, end, at)

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -106,7 +107,7 @@ def test_the_judge_numbers_requests_in_order_of_arrival_and_sees_worst_exposure_
         (2, "b", "placed"),
         (3, "c", "refused:INVALID_PRICE_PRECISION"),
     ]
-    assert [(o.worst_long_after, o.worst_short_after) for o in view.orders] == [(5, 3), (5, -1)]
+    assert [(o.worst_long_after, o.worst_short_after) for o in view.orders] == [(D(5), D(3)), (D(5), D(-1))]
 
 
 def test_many_threads_share_one_exchange_without_losing_an_order() -> None:
@@ -161,7 +162,7 @@ def test_memory_stays_bounded_over_many_orders(exchange: Exchange, monkeypatch: 
 
 def test_control_refuses_what_makes_no_sense(exchange: Exchange) -> None:
     control: Control = exchange.control
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: control.set_price(BIP, D(-1)),
         lambda: control.set_book(BIP, ((D(60005), D(1)),), ((D(60000), D(1)),)),
         lambda: control.set_book(BIP, ((D("60000.5"), D(1)),), ()),
@@ -174,7 +175,8 @@ def test_control_refuses_what_makes_no_sense(exchange: Exchange) -> None:
         lambda: control.set_dedupe("sometimes"),
         lambda: control.set_increments(BIP, price_increment=D(0)),
         lambda: control.external_fill("nothing", D(1)),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ValueError):  # noqa: PT011  # each has its own words; none may pass
             call()
     with pytest.raises(LookupError):
@@ -184,7 +186,7 @@ def test_control_refuses_what_makes_no_sense(exchange: Exchange) -> None:
 def test_increments_change_mid_run_M5(exchange: Exchange) -> None:
     exchange.control.set_increments(BIP, price_increment=D(10), base_min_size=D(2))
     view = exchange.product(BIP)
-    assert (view.price_increment, view.base_min_size) == (10, 2)
+    assert (view.price_increment, view.base_min_size) == (D(10), D(2))
     book = exchange.book(BIP, 5)
     assert all(row.price % 10 == 0 for row in (*book.bids, *book.asks))
     assert not isinstance(exchange.create(a_request(price=50005, size=2)), Placed)

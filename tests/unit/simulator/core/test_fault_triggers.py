@@ -8,7 +8,7 @@ from perpsctl.simulator.clock import ManualClock
 from perpsctl.simulator.exchange import Exchange, NotFound
 from perpsctl.simulator.fault_catalogue import CATALOGUE
 from perpsctl.simulator.faults import EffectKind, Faults, UnknownFault, Value
-from perpsctl.simulator.orders import EditRequest, OrderFilter, OrderStatus
+from perpsctl.simulator.orders import EditRequest, OrderFilter, OrderStatus, RejectReason
 from tests.unit.simulator.core.asking import BIP, START, D, a_request, placed, refused, still_market
 
 
@@ -201,7 +201,11 @@ def test_e7_an_accepted_order_is_rejected_later_and_never_filled(exchange: Excha
     assert exchange.order(order_id).status is OrderStatus.PENDING
     clock.advance(2)
     order = exchange.order(order_id)
-    assert (order.status, order.reject_reason, order.filled_size) == (OrderStatus.FAILED, "HOLD_FAILURE", 0)
+    assert (order.status, order.reject_reason, order.filled_size) == (
+        OrderStatus.FAILED,
+        RejectReason.HOLD_FAILURE,
+        D(0),
+    )
     assert exchange.balance_summary().total_open_orders_hold_amount == 0
 
 
@@ -210,7 +214,7 @@ def test_e8_a_part_fills_as_the_cancel_arrives(exchange: Exchange) -> None:
     exchange.faults.arm("E8")
     assert exchange.cancel([order_id])[0].success
     order = exchange.order(order_id)
-    assert (order.status, order.filled_size) == (OrderStatus.CANCELLED, 5)
+    assert (order.status, order.filled_size) == (OrderStatus.CANCELLED, D(5))
     assert exchange.position(BIP).number_of_contracts == 5
 
 
@@ -226,7 +230,7 @@ def test_e9_an_acknowledged_cancel_is_followed_by_a_fill(
     assert exchange.order(order_id).pending_cancel
     clock.advance(2)
     order = exchange.order(order_id)
-    assert (order.status, order.filled_size) == (status, filled)
+    assert (order.status, order.filled_size) == (status, D(filled))
 
 
 def test_e10_a_cancel_comes_too_late(exchange: Exchange) -> None:
@@ -261,10 +265,10 @@ def test_e24_a_slow_edit_keeps_the_old_terms_until_it_is_done(exchange: Exchange
     order_id = working(exchange)
     exchange.faults.arm("E24")
     assert exchange.edit(EditRequest(order_id=order_id, size=D(4))).success
-    assert (exchange.order(order_id).status, exchange.order(order_id).size) == (OrderStatus.EDIT_QUEUED, 10)
+    assert (exchange.order(order_id).status, exchange.order(order_id).size) == (OrderStatus.EDIT_QUEUED, D(10))
     assert exchange.cancel([order_id])[0].failure_reason == "ORDER_IS_BEING_REPLACED"
     clock.advance(5)
-    assert (exchange.order(order_id).status, exchange.order(order_id).size) == (OrderStatus.OPEN, 4)
+    assert (exchange.order(order_id).status, exchange.order(order_id).size) == (OrderStatus.OPEN, D(4))
 
 
 def test_n14_a_deferred_order_is_accepted_after_the_client_has_gone(exchange: Exchange, clock: ManualClock) -> None:

@@ -49,7 +49,7 @@ def test_an_ioc_limit_takes_what_is_within_its_price_and_cancels_the_rest(exchan
     order = exchange.order(
         placed(exchange.create(a_request(size=150, price=60005, kind=ConfigKind.LIMIT_IOC))).order_id
     )
-    assert (order.status, order.filled_size) == (OrderStatus.CANCELLED, 100)
+    assert (order.status, order.filled_size) == (OrderStatus.CANCELLED, D(100))
 
 
 @pytest.mark.parametrize("kind", [ConfigKind.LIMIT_FOK, ConfigKind.MARKET_FOK])
@@ -57,7 +57,7 @@ def test_fill_or_kill_fills_whole_or_not_at_all(exchange: Exchange, kind: Config
     still_market(exchange, size=100, levels=2)
     price = 60010 if kind is ConfigKind.LIMIT_FOK else None
     too_much = exchange.order(placed(exchange.create(a_request(size=201, price=price, kind=kind))).order_id)
-    assert (too_much.status, too_much.filled_size) == (OrderStatus.CANCELLED, 0)
+    assert (too_much.status, too_much.filled_size) == (OrderStatus.CANCELLED, D(0))
     whole = exchange.order(placed(exchange.create(a_request(size=200, price=price, kind=kind))).order_id)
     assert whole.status is OrderStatus.FILLED
 
@@ -114,7 +114,11 @@ def test_the_price_trading_through_a_resting_order_fills_it_whole_at_its_own_pri
     clock.advance(1)
     exchange.control.set_price(BIP, D(59700), hold=True)
     order = exchange.order(order_id)
-    assert (order.status, order.average_filled_price, order.last_fill_time) == (OrderStatus.FILLED, 59800, clock.now())
+    assert (order.status, order.average_filled_price, order.last_fill_time) == (
+        OrderStatus.FILLED,
+        D(59800),
+        clock.now(),
+    )
     assert exchange.fills(FillFilter()).items[0].liquidity is Liquidity.MAKER
 
 
@@ -142,6 +146,7 @@ def test_own_orders_fill_in_price_then_time_priority(exchange: Exchange, clock: 
     worse = placed(exchange.create(a_request(size=30, price=bid - 5))).order_id
     first = placed(exchange.create(a_request(size=30, price=bid))).order_id
     second = placed(exchange.create(a_request(size=30, price=bid))).order_id
+    filled: list[Decimal] = []
     for _ in range(400):
         clock.advance(milliseconds=250)
         exchange.advance()

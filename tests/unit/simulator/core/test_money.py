@@ -53,7 +53,7 @@ def test_the_average_entry_moves_on_adding_and_stays_on_reducing() -> None:
     assert position.trade(D(-1), D(125), unit) == 2
     assert position.average_entry(unit) == 105
     assert position.trade(D(-5), D(95), unit) == -3
-    assert (position.contracts, position.average_entry(unit)) == (-2, 95)
+    assert (position.contracts, position.average_entry(unit)) == (D(-2), D(95))
 
 
 def test_folding_old_rows_keeps_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:

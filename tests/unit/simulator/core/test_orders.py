@@ -1,6 +1,7 @@
 """The life of an order as the venue tells it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_a_gtd_order_that_expired_while_nobody_looked_was_not_filled_later(
         ({"end_time": START + timedelta(days=3000)}, "END_TIME_AFTER_CONTRACT_EXPIRATION"),
     ],
 )
-def test_bad_end_times_are_refused(exchange: Exchange, terms: dict[str, object], reason: str) -> None:
+def test_bad_end_times_are_refused(exchange: Exchange, terms: dict[str, Any], reason: str) -> None:
     assert refused(exchange.create(a_request(price=60000, kind=ConfigKind.LIMIT_GTD, **terms))).reason == reason
 
 
@@ -202,8 +203,8 @@ def test_an_edit_keeps_the_id_counts_the_filled_part_and_is_remembered(exchange:
     )
     assert exchange.edit(EditRequest(order_id=order_id, price=D(59100), size=D(8))).success
     order = exchange.order(order_id)
-    assert (order.size, order.configuration.limit_price, order.filled_size) == (8, 59100, 2)
-    assert [(row.price, row.size) for row in order.edit_history] == [(59100, 8)]
+    assert (order.size, order.configuration.limit_price, order.filled_size) == (D(8), D(59100), D(2))
+    assert [(row.price, row.size) for row in order.edit_history] == [(D(59100), D(8))]
     assert exchange.edit(EditRequest(order_id=order_id)).edit_failure_reason == "EDIT_REQUEST_EQUAL_TO_ORIGINAL_REQUEST"
 
 
@@ -244,7 +245,11 @@ def test_only_gtc_orders_can_be_edited(exchange: Exchange) -> None:
 
 def test_a_stop_limit_waits_for_its_trigger_and_then_trades(exchange: Exchange, clock: ManualClock) -> None:
     exchange.control.set_price(BIP, D(60000), hold=True)
-    terms = {"kind": ConfigKind.STOP_LIMIT_GTC, "stop_price": D(60200), "stop_direction": StopDirection.UP}
+    terms: dict[str, Any] = {
+        "kind": ConfigKind.STOP_LIMIT_GTC,
+        "stop_price": D(60200),
+        "stop_direction": StopDirection.UP,
+    }
     order_id = placed(exchange.create(a_request(price=60400, **terms))).order_id
     assert exchange.order(order_id).trigger_status is TriggerStatus.STOP_PENDING
     clock.advance(5)
@@ -256,7 +261,11 @@ def test_a_stop_limit_waits_for_its_trigger_and_then_trades(exchange: Exchange, 
 
 def test_a_stop_on_the_wrong_side_is_refused_with_the_recorded_pair_of_reasons(exchange: Exchange) -> None:
     exchange.control.set_price(BIP, D(60000), hold=True)
-    terms = {"kind": ConfigKind.STOP_LIMIT_GTC, "stop_price": D(70000), "stop_direction": StopDirection.DOWN}
+    terms: dict[str, Any] = {
+        "kind": ConfigKind.STOP_LIMIT_GTC,
+        "stop_price": D(70000),
+        "stop_direction": StopDirection.DOWN,
+    }
     answer = refused(exchange.create(a_request(price=69000, side=Side.SELL, **terms)))
     assert (answer.reason, answer.preview_reason) == (
         "UNKNOWN_FAILURE_REASON",
@@ -272,7 +281,7 @@ def test_an_attached_bracket_closes_the_position_on_either_side(
     bracket = Configuration(kind=ConfigKind.BRACKET_GTC, limit_price=D(61000), stop_trigger_price=D(59000))
     answer = placed(exchange.create(a_request(size=3, attached=bracket)))
     child = exchange.order(answer.attached_order_id)
-    assert (child.side, child.size, child.order_type) == (Side.SELL, 3, OrderType.BRACKET)
+    assert (child.side, child.size, child.order_type) == (Side.SELL, D(3), OrderType.BRACKET)
     assert child.originating_order_id == answer.order_id
     exchange.control.set_price(BIP, D(price), hold=True)
     done = exchange.order(answer.attached_order_id)
@@ -283,7 +292,7 @@ def test_an_attached_bracket_closes_the_position_on_either_side(
 
 def test_a_bracket_larger_than_the_position_is_refused(exchange: Exchange) -> None:
     exchange.control.set_price(BIP, D(60000), hold=True)
-    terms = {"kind": ConfigKind.BRACKET_GTC, "stop_trigger_price": D(59000)}
+    terms: dict[str, Any] = {"kind": ConfigKind.BRACKET_GTC, "stop_trigger_price": D(59000)}
     answer = refused(exchange.create(a_request(side=Side.SELL, price=61000, **terms)))
     assert answer.preview_reason == "PREVIEW_BRACKET_ORDER_SIZE_EXCEEDS_POSITION"
 

@@ -4,6 +4,7 @@ import math
 import statistics
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_generated_path_moves_about_as_much_as_its_volatility_says(lag_s: int)
     for seed in range(6):
         path = a_path(seed)
         prices = [path.price(n * lag_s * 1_000_000) for n in range(400)]
-        moves += [math.log(b / a) for a, b in zip(prices, prices[1:], strict=False)]
+        moves += [math.log(b / a) for a, b in pairwise(prices)]
     expected = 0.6 / math.sqrt(SECONDS_PER_YEAR) * math.sqrt(lag_s)
     assert 0.6 < statistics.pstdev(moves) / expected < 1.4
 
@@ -85,7 +86,7 @@ def test_candles_reach_back_before_the_start_newest_first_without_a_hole(exchang
     found = minutes(exchange, START - timedelta(hours=5), START, Granularity.ONE_MINUTE)
     assert len(found) == 300
     assert found[0].start == START.replace(second=0)
-    assert {a.start - b.start for a, b in zip(found, found[1:], strict=False)} == {timedelta(minutes=1)}
+    assert {a.start - b.start for a, b in pairwise(found)} == {timedelta(minutes=1)}
     assert all(c.low <= min(c.open, c.close) <= max(c.open, c.close) <= c.high for c in found)
     assert all(c.volume > 0 for c in found[1:])
 
@@ -129,7 +130,7 @@ def test_recent_trades_are_dated_newest_first_and_hold_our_own(exchange: Exchang
     clock.advance(30)
     view = exchange.trades(BIP, 100)
     assert len(view.trades) == 100
-    assert all(a.time >= b.time for a, b in zip(view.trades, view.trades[1:], strict=False))
+    assert all(a.time >= b.time for a, b in pairwise(view.trades))
     assert view.trades[0].time <= clock.now()
     assert len({trade.trade_id for trade in view.trades}) == 100
     assert exchange.product(BIP).price == view.trades[0].price
