@@ -17,7 +17,7 @@ from perpsctl.domain.errors import (
 )
 from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.orders import Accepted, NotSent, OrderStatus, Rejected, Road, TimeInForce, Unknown
-from perpsctl.domain.reports import IntentStage
+from perpsctl.domain.reports import IntentStage, PlaceReport
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import DenialCode
 from perpsctl.engine.sending import OutcomeUnrecorded
@@ -26,10 +26,9 @@ from tests.unit.engine.conftest import House
 from tests.unit.engine.fakes import DOWN
 
 
-def codes(report: object) -> set[DenialCode]:
-    denied = report.denied
-    assert denied is not None
-    return {denial.code for denial in denied.denials}
+def codes(report: PlaceReport) -> set[DenialCode]:
+    assert report.denied is not None
+    return {denial.code for denial in report.denied.denials}
 
 
 def test_an_accepted_order_is_read_back_and_journaled(house: House) -> None:
@@ -166,7 +165,10 @@ def test_R1_an_engaged_switch_denies_before_anything_is_read(house: House) -> No
 
 
 def test_R1_a_switch_engaged_between_verdict_and_send_is_refused_by_the_gate(house: House) -> None:
-    house.venue.before_submit = lambda: house.latch.engage(reason="test", by="op", at=NOW) and None
+    def engage() -> None:
+        house.latch.engage(reason="test", by="op", at=NOW)
+
+    house.venue.before_submit = engage
     report = house.engine.desk.place(an_intent())
     assert codes(report) == {DenialCode.KILL_SWITCH_ENGAGED}
     assert house.venue.submitted == []

@@ -1,0 +1,190 @@
+"""A cancel acknowledged is not an order cancelled (I8); cancels reach the venue whatever is broken here (R3)."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from perpsctl.domain.errors import RateLimited
+from perpsctl.domain.ids import ProductId
+from perpsctl.domain.orders import OrderStatus, VenueOrder
+from perpsctl.domain.reports import IntentStage
+from tests.builders import BTC, ETH, NOW, an_intent, an_order
+from tests.unit.engine.conftest import House
+
+WAIT = timedelta(seconds=5)
+
+
+def resting(house: House, intent_id: str = "intent-0001", price: str = "59900") -> VenueOrder:
+    report = house.engine.desk.place(an_intent(id=intent_id, limit_price=price))
+    assert report.order is not None
+    return report.order
+
+
+def test_an_order_is_cancelled_by_its_intents_id_and_booked(house: House) -> None:
+    order = resting(house)
+    report = house.engine.desk.cancel(["intent-0001"])
+    assert report.gone == (order.venue_order_id,)
+    record = house.journal.intent(an_intent().id)
+    assert record is not None
+    assert record.stage is IntentStage.DONE
+    assert "cancel_requested" in house.journal.kinds()
+
+
+def test_E8_a_fill_that_beats_the_cancel_is_booked(house: House) -> None:
+    order = resting(house)
+    house.venue.cancel_mode = "fills"
+    report = house.engine.desk.cancel([order.venue_order_id])
+    assert report.gone == (order.venue_order_id,)
+    assert [fill.venue_order_id for fill in house.journal.fills()] == [order.venue_order_id]
+    record = house.journal.intent(an_intent().id)
+    assert record is not None
+    assert record.order is not None
+    assert record.order.status is OrderStatus.FILLED
+
+
+def test_E9_a_fill_after_the_cancel_is_still_booked(house: House) -> None:
+    order = resting(house)
+    house.engine.desk.cancel([order.venue_order_id])
+    filled = an_order(venue_order_id=str(order.venue_order_id), status=OrderStatus.FILLED, filled="0.01")
+    house.engine.tracker.book_order(filled, an_intent().id)
+    record = house.journal.intent(an_intent().id)
+    assert record is not None
+    assert record.order is not None
+    assert record.order.filled == Decimal("0.01")
+
+
+def test_E11_an_order_that_stays_open_after_the_ack_is_not_called_gone(house: House) -> None:
+    order = resting(house)
+    house.venue.cancel_mode = "never"
+    report = house.engine.desk.cancel([order.venue_order_id], wait=WAIT)
+    assert report.gone == ()
+    assert report.still_live == (order.venue_order_id,)
+    assert house.venue.calls.count("cancel") > 1
+
+
+def test_E11_a_slow_cancel_is_waited_for(house: House) -> None:
+    order = resting(house)
+    house.venue.cancel_mode = "slow"
+    assert house.engine.desk.cancel([order.venue_order_id], wait=WAIT).gone == (order.venue_order_id,)
+
+
+def test_a_cancel_the_venue_refuses_says_its_word(house: House) -> None:
+    order = resting(house)
+    house.venue.cancel_mode = "refuse"
+    report = house.engine.desk.cancel([order.venue_order_id], wait=WAIT)
+    assert report.still_live == (order.venue_order_id,)
+    assert any("INVALID_CANCEL_FCM_TRADING_SESSION" in problem for problem in report.problems)
+
+
+def test_an_order_the_venue_does_not_know_any_more_stays_unproven(house: House) -> None:
+    order = resting(house)
+    house.venue.forgets.add(order.venue_order_id)
+    house.venue.orders_[order.venue_order_id] = an_order(
+        venue_order_id=str(order.venue_order_id), status=OrderStatus.CANCELLED
+    )
+    report = house.engine.desk.cancel([order.venue_order_id], wait=WAIT)
+    assert report.gone == ()
+    assert report.unproven == (order.venue_order_id,)
+
+
+@pytest.mark.parametrize("read", ["live_orders", "order"])
+def test_L5_a_failed_read_back_proves_nothing(house: House, read: str) -> None:
+    order = resting(house)
+    house.venue.fail(read)
+    if read == "live_orders":
+        house.venue.fail("order")
+    report = house.engine.desk.cancel([order.venue_order_id], wait=WAIT)
+    assert report.gone == ()
+    assert report.unproven == (order.venue_order_id,)
+    assert report.problems
+
+
+def test_R3_a_broken_journal_stops_no_cancel(house: House) -> None:
+    order = resting(house)
+    house.journal.broken["*"] = 0
+    report = house.engine.desk.cancel([order.venue_order_id], wait=WAIT)
+    assert report.gone == (order.venue_order_id,)
+    assert house.venue.live() == []
+    assert any("disk is full" in problem for problem in report.problems)
+    assert "cancel_unrecorded" in house.talk.alarms
+
+
+def test_R3_cancels_work_while_the_switch_is_engaged(house: House) -> None:
+    order = resting(house)
+    house.latch.engage(reason="test", by="op", at=NOW)
+    assert house.engine.desk.cancel([order.venue_order_id]).gone == (order.venue_order_id,)
+
+
+def test_N5_a_cancel_that_was_rate_limited_is_asked_again(house: House) -> None:
+    order = resting(house)
+    house.venue.fail("cancel", RateLimited("429"), times=2)
+    assert house.engine.desk.cancel([order.venue_order_id], wait=WAIT).gone == (order.venue_order_id,)
+
+
+def test_an_id_that_is_no_derivatives_order_of_ours_is_not_touched(house: House) -> None:
+    report = house.engine.desk.cancel(["some-spot-order"])
+    assert report.requested == ()
+    assert "cancel" not in house.venue.calls
+    assert any("not a live derivatives order" in problem for problem in report.problems)
+
+
+def test_a_foreign_derivatives_order_can_be_cancelled_by_its_id(house: House) -> None:
+    foreign = house.venue.rest(limit_price="59000")
+    assert house.engine.desk.cancel([foreign.venue_order_id]).gone == (foreign.venue_order_id,)
+
+
+def test_an_intent_in_doubt_has_nothing_to_cancel_yet(house: House) -> None:
+    house.venue.endings = ["lost"]
+    house.engine.desk.place(an_intent(), wait=timedelta(0))
+    report = house.engine.desk.cancel(["intent-0001"])
+    assert report.gone == ()
+    assert any("in doubt" in problem for problem in report.problems)
+
+
+def test_cancel_all_takes_every_order_of_every_source(house: House) -> None:
+    resting(house)
+    house.venue.rest(limit_price="58000", placement_source="UNKNOWN_PLACEMENT_SOURCE")
+    house.venue.rest(limit_price="58000", status=OrderStatus.QUEUED, product_id=ETH)
+    report = house.engine.desk.cancel_all()
+    assert len(report.gone) == 3
+    assert house.venue.live() == []
+
+
+def test_cancel_all_of_one_product_leaves_the_others(house: House) -> None:
+    resting(house)
+    other = house.venue.rest(limit_price="3000", product_id=ETH)
+    house.engine.desk.cancel_all(ProductId(BTC))
+    assert [order.venue_order_id for order in house.venue.live()] == [other.venue_order_id]
+
+
+def test_E23_an_order_that_appears_during_cancel_all_is_cancelled_too(house: House) -> None:
+    resting(house)
+    house.venue.cancel_mode = "slow"
+    late: list[VenueOrder] = []
+
+    def appears() -> None:
+        if not late:
+            late.append(house.venue.rest(limit_price="59000"))
+
+    house.clock.at_sleep.append(appears)
+    report = house.engine.desk.cancel_all()
+    assert len(late) == 1
+    assert late[0].venue_order_id in report.gone
+    assert house.venue.live() == []
+
+
+def test_L5_cancel_all_without_a_listing_says_so(house: House) -> None:
+    resting(house)
+    house.venue.fail("live_orders")
+    report = house.engine.desk.cancel_all(wait=WAIT)
+    assert report.problems
+    assert report.gone == ()
+
+
+def test_cancel_all_survives_listings_that_fail_for_a_while(house: House) -> None:
+    resting(house)
+    house.venue.fail("live_orders", times=3)
+    report = house.engine.desk.cancel_all()
+    assert len(report.gone) == 1
+    assert report.problems == ()
