@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from perpsctl.domain.numbers import plain
 from perpsctl.domain.verdicts import Denial, DenialCode
 
 _DIGITS = Decimal("0.00000001")
+_WIDE = Context(prec=300)  # a hostile price has up to 40 digits and as many places; showing it must not fail (fault M1)
 _MICROSECOND = timedelta(microseconds=1)
 UNKNOWN = "unknown"
 
 
 def over(value: Decimal) -> str:
     """A value that is too large, rounded up to eight places."""
-    return plain(value.quantize(_DIGITS, rounding=ROUND_CEILING))
+    return plain(value.quantize(_DIGITS, rounding=ROUND_CEILING, context=_WIDE))
 
 
 def under(value: Decimal) -> str:
     """A value that is too small, rounded down to eight places."""
-    return plain(value.quantize(_DIGITS, rounding=ROUND_FLOOR))
+    return plain(value.quantize(_DIGITS, rounding=ROUND_FLOOR, context=_WIDE))
 
 
 def share(part: Decimal, whole: Decimal) -> str:

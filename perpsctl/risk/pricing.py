@@ -47,9 +47,11 @@ def liquidity(case: Case) -> Denial | None:
     if not case.takes or book is None:
         return None
     mid = book.mid
-    if mid is None or _stands_near(case, book, mid):
+    if mid is None:
         return None
-    depth = book.depth_within(case.side, case.limits.liquidity_band_bps) or ZERO
+    depth = _depth(case, book, mid)
+    if depth >= case.limits.liquidity_min_usd:
+        return None
     return denial(
         DenialCode.LIQUIDITY_BELOW_MIN,
         under(depth),
@@ -58,16 +60,14 @@ def liquidity(case: Case) -> Denial | None:
     )
 
 
-def _stands_near(case: Case, book: BookView, mid: Price) -> bool:
-    """True as soon as the minimum is found within the band; most books hold it in their first levels."""
-    reach, missing = case.limits.liquidity_band_bps * mid, case.limits.liquidity_min_usd
+def _depth(case: Case, book: BookView, mid: Price) -> Decimal:
+    """Notional within the band on the side to be hit; counting stops at the minimum, which most books hold at once."""
+    reach, least, depth = case.limits.liquidity_band_bps * mid, case.limits.liquidity_min_usd, ZERO
     for level in book.hit_by(case.side):
-        if abs(level.price - mid) * _BPS > reach:
-            return False
-        missing -= level.price * level.size
-        if missing <= 0:
-            return True
-    return False
+        if depth >= least or abs(level.price - mid) * _BPS > reach:
+            break
+        depth += level.price * level.size
+    return depth
 
 
 def funding_cost(case: Case) -> Denial | None:

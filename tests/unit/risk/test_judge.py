@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perpsctl.domain.accounts import RiskView, TradingState
 from perpsctl.domain.ids import ProductId
@@ -183,3 +185,31 @@ def test_everything_an_entry_meets_is_in_the_table_and_the_way_out_meets_little(
         "must_reduce",
         "exit_collar",
     }
+
+
+numbers_of_any_size = st.sampled_from(["0", "1e-40", "0.00000001", "1", "60000", "1e20", "1e39", "9" * 40])
+
+
+@given(
+    prices=st.lists(numbers_of_any_size, min_size=4, max_size=4),
+    equity=numbers_of_any_size,
+    coin=numbers_of_any_size,
+    rate=numbers_of_any_size,
+)
+def test_a_market_gone_mad_is_denied_and_never_an_exception_M1(
+    prices: list[str], equity: str, coin: str, rate: str
+) -> None:
+    bid, ask, index, far = prices
+    facts = some_facts(
+        book=a_book(bids=[(bid, "1")], asks=[(ask, "1"), (far, "1e38")]),
+        index_price=index,
+        last_price=None,
+        funding=a_funding(rate=rate),
+    )
+    view = a_view(
+        market=facts,
+        account=an_account(equity=equity),
+        positions=positions_read(a_position(coin=coin, contract_size="1")),
+    )
+    for intent in (an_intent(), an_intent(side=Side.SELL, tif=TimeInForce.IOC, road=Road.EXIT)):
+        assert isinstance(verdict(intent, view), Approved | Denied)
