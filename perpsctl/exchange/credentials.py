@@ -153,7 +153,7 @@ def _open_and_read(path: Path) -> Secret | tuple[str, str]:
         if path.is_symlink():
             return "is a symbolic link", "name the file itself in the profile"
         return f"cannot be opened ({refused.strerror})", "check the path in the profile"
-    with open(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             return "is not a regular file", "check the path in the profile"
@@ -162,10 +162,11 @@ def _open_and_read(path: Path) -> Secret | tuple[str, str]:
             return f"can be used by others (mode {mode})", f"chmod 600 {_named(path)}, then replace the key"
         if facts.st_uid not in (os.geteuid(), 0):
             return "belongs to another user", "change its owner, keep mode 0600"
-        try:
-            data = file.read(KEY_FILE_BYTES_MAX + 1)
-        except OSError as refused:
-            return f"cannot be read ({refused.strerror})", "check the disk"
+        data = os.read(descriptor, KEY_FILE_BYTES_MAX + 1)
+    except OSError as refused:
+        return f"cannot be read ({refused.strerror})", "check the disk"
+    finally:
+        os.close(descriptor)
     if len(data) > KEY_FILE_BYTES_MAX:
         return f"is over {KEY_FILE_BYTES_MAX} bytes: not a key", _FIX
     if not data.strip():

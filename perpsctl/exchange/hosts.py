@@ -46,6 +46,8 @@ def endpoint_for(environment: Environment, address: str | None = None, ca_file: 
     `address` and `ca_file` are for the simulator, on loopback; the other environments have one address each and trust
     the system's authorities only.
     """
+    if address is not None and "@" in address:
+        raise ConfigError("an address of a venue names no user", fix="remove everything up to the @")
     fixed = _FIXED.get(environment)
     if fixed is not None:
         if ca_file is not None:

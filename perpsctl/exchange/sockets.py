@@ -131,6 +131,7 @@ class _GatedMixin(urllib3.connection.HTTPConnection):
     def _bind(self) -> None:
         if self.sock is not None and not isinstance(self.sock, _BoundedSocket):
             self.sock = _BoundedSocket(self.sock)
+        self._used_ns = sending.get().clock.monotonic_ns()
 
     def _new_conn(self) -> socket.socket:
         call = sending.get()
@@ -150,6 +151,7 @@ class _GatedMixin(urllib3.connection.HTTPConnection):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.settimeout(call.left(connecting=True))
                 sock.connect(address)
+                sock.getpeername()  # already reset: said here, because CPython 3.11's TLS wrapper then leaks the socket
                 sock.settimeout(call.left(connecting=True))  # for the TLS handshake that may follow
             except TimeoutError as late:
                 sock.close()

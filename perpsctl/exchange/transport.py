@@ -113,6 +113,7 @@ _ROWS: tuple[tuple[Problem, tuple[type[BaseException], ...]], ...] = (
             http.client.IncompleteRead,
             urllib3.exceptions.IncompleteRead,
             urllib3.exceptions.InvalidChunkLength,
+            requests.exceptions.ChunkedEncodingError,
         ),
     ),
     (
@@ -146,7 +147,6 @@ _ROWS: tuple[tuple[Problem, tuple[type[BaseException], ...]], ...] = (
             urllib3.exceptions.InvalidHeader,
             urllib3.exceptions.ResponseError,
             urllib3.exceptions.BodyNotHttplibCompatible,
-            requests.exceptions.ChunkedEncodingError,
             requests.exceptions.StreamConsumedError,
             requests.exceptions.TooManyRedirects,
             requests.exceptions.RetryError,
