@@ -12,9 +12,9 @@ from pathlib import Path
 
 from perpsctl import places
 from perpsctl.diagnostics import StderrDiagnostics
-from perpsctl.domain.errors import ConfigError, JournalUnavailable, PerpsctlError, UsageError
+from perpsctl.domain.errors import ConfigError, JournalUnavailable, NotBuiltYet, PerpsctlError, UsageError
 from perpsctl.domain.ids import AccountKey
-from perpsctl.domain.ports import Halts, Journal
+from perpsctl.domain.ports import Halts, Integrity, Journal
 from perpsctl.domain.products import Environment, Product
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.domain.verdicts import Denial, DenialCode
@@ -29,9 +29,12 @@ from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.transport import ExchangeRecord
-from perpsctl.journal.halts import JournalHalts
-from perpsctl.journal.spool import ExitSpool
-from perpsctl.journal.store import JournalStore
+from perpsctl.journal.halts import CombinedHalts
+from perpsctl.journal.info import JournalInfo, check_journal, journal_info
+from perpsctl.journal.lease import Holder, RowLease
+from perpsctl.journal.opening import open_journal
+from perpsctl.journal.spool import Spool
+from perpsctl.journal.store import SqlJournal
 from perpsctl.latch import Latch
 from perpsctl.risk.loss import exceeds
 from perpsctl.settings import Profile
@@ -53,7 +56,7 @@ class Toolkit:
         self._live = live
         self._way_out = way_out
         self._venues: dict[KeyPurpose, AdvancedTradeVenue] = {}
-        self._store: JournalStore | None = None
+        self._store: SqlJournal | None = None
 
     # --- the venue ----------------------------------------------------------------------------------------
 
@@ -150,12 +153,12 @@ class Toolkit:
             return BrokenJournal(self.account, broken)
 
     @property
-    def store(self) -> JournalStore:
+    def store(self) -> SqlJournal:
         """The journal itself; JournalUnavailable when it cannot be opened."""
         if self._store is None:
-            self._store = JournalStore.open(
-                self.profile.folder, account=self.account, clock=self.clock, ids=self.ids, url=self.profile.journal
-            )
+            self._require_sqlite()
+            places.private_folder(self.profile.folder)
+            self._store = open_journal(self.profile.folder, self.account, clock=self.clock, ids=self.ids)
         return self._store
 
     @cached_property
@@ -166,7 +169,26 @@ class Toolkit:
     @cached_property
     def halts(self) -> Halts:
         """The switch as the desk sees it; needs no healthy journal."""
-        return JournalHalts(self.latch, lambda: self.store)
+        try:
+            return CombinedHalts(self.latch, self.store)
+        except JournalUnavailable as broken:
+            return CombinedHalts(self.latch, broken)
+
+    def journal_info(self) -> JournalInfo:
+        """What `journal info` shows."""
+        return journal_info(self.store, self.profile.folder, self.clock)
+
+    def journal_check(self) -> Integrity:
+        """The verdict on the whole journal, also when it is too damaged to open."""
+        self._require_sqlite()
+        return check_journal(self.profile.folder, self.account, clock=self.clock, ids=self.ids, full=True)
+
+    def _require_sqlite(self) -> None:
+        if self.profile.journal is not None:
+            raise NotBuiltYet(
+                "a journal elsewhere than in the profile's folder is not built yet",
+                fix="remove `journal` from the profile",
+            )
 
     # --- the engine ---------------------------------------------------------------------------------------
 
@@ -186,9 +208,9 @@ class Toolkit:
         )
 
     @cached_property
-    def spool(self) -> ExitSpool:
+    def spool(self) -> Spool:
         """Where exits are kept while the journal is broken."""
-        return ExitSpool(self.profile.folder)
+        return Spool(self.profile.folder, self.account, self.clock)
 
     def cash_times(self) -> tuple[time, ...]:
         """Funding cash times: configured, else read from the embedded exchange, else none (the hourly accrual counts)."""
@@ -235,7 +257,7 @@ class Toolkit:
             raise UsageError("the sandbox gives canned answers and is not a venue: `run` refuses it")
         return Supervisor(
             engine=self.engine,
-            lease=self.store.lease(),
+            lease=RowLease(self.store, Holder.this_process(self.ids)),
             switch=self.killswitch,
             strategy=load(strategy, product.product_id),
             options=options,

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from perpsctl.commands import checks, config, journal, killswitch, limits, order, positions, products, run, sim
-from perpsctl.commands.globals import OutputFormat, VersionOption, new_group, show_version, with_globals
+from perpsctl.commands.globals import OutputFormat, VersionOption, new_group, with_globals
 from perpsctl.commands.output import write_error
 from perpsctl.domain.errors import ExitCode, InvariantBroken, PerpsctlError, UsageError
 from perpsctl.domain.text import shown
@@ -21,8 +21,7 @@ HELP = "Trade Coinbase perpetual futures, and prove that it is safe to do so."
 app = new_group(HELP)
 
 
-def _root(ctx: typer.Context, version: VersionOption = False) -> None:
-    show_version(version)
+def _root(ctx: typer.Context, version: VersionOption = False) -> None: ...
 
 
 _root.__doc__ = HELP

@@ -76,7 +76,17 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "live": (LiveOption, False),
     "yes": (YesOption, False),
 }
-VersionOption = Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perpsctl {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
+]
 
 
 def globals_of(ctx: typer.Context) -> Globals:
@@ -135,10 +145,3 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[
         return function
 
     return register
-
-
-def show_version(wanted: bool) -> None:
-    """Print the version and stop, when asked to."""
-    if wanted:
-        typer.echo(f"perpsctl {__version__}")
-        raise typer.Exit

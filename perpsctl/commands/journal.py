@@ -1,5 +1,7 @@
 """`journal`: where the record is, and whether it is whole."""
 
+from dataclasses import asdict
+
 import typer
 
 from perpsctl.commands.globals import command, new_group
@@ -15,7 +17,7 @@ def info(ctx: typer.Context) -> None:
     from perpsctl.render import operations
 
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, operations.journal_info(toolkit.store.info()))
+        finish(ctx, operations.journal_info(asdict(toolkit.journal_info())))
 
 
 @command(app, "check")
@@ -24,4 +26,4 @@ def check(ctx: typer.Context) -> None:
     from perpsctl.render import operations
 
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, operations.journal_checked(toolkit.store.check(full=True)))
+        finish(ctx, operations.journal_checked(toolkit.journal_check()))

@@ -21,7 +21,7 @@ def products(found: Sequence[Product]) -> Answer:
                 f"{number(product.contract_size)} {product.base}",
                 number(product.price_steps[0].step),
                 number(product.last_price),
-                share(None if product.funding is None else product.funding.rate),
+                number(None if product.funding is None else product.funding.rate),
                 status_word(product.status),
             )
             for product in found
@@ -42,7 +42,7 @@ def product(found: Product) -> Answer:
         ("smallest / largest", f"{number(found.min_size)} / {number(found.max_size)} {found.base}"),
         ("price step", " ".join(f"{number(s.step)} from {number(s.above)}" for s in found.price_steps)),
         ("last / index", f"{number(found.last_price)} / {number(found.index_price)}"),
-        ("funding per interval", share(None if found.funding is None else found.funding.rate)),
+        ("funding per interval", number(None if found.funding is None else found.funding.rate)),
         ("next accrual", clock_time(None if found.funding is None else found.funding.next_accrual)),
         ("overnight margin", "-" if overnight is None else f"{share(overnight.long)} / {share(overnight.short)}"),
         ("status", status_word(found.status)),
