@@ -33,7 +33,7 @@ def _file(purpose: KeyPurpose) -> Callable[[CheckContext], Finding]:
             told = failed if purpose is _TRADE else warned
             return told(text, fix=_NAME_ONE.format(purpose))
         if key.problem:
-            return failed(key.problem, fix=key.fix)
+            return failed(key.problem, fix=key.fix or "make a new key and download it again")
         if key.mode is not None and key.mode & 0o077:
             return failed(f"{key.source} has mode {key.mode:04o}: others can use it", fix="chmod 600, replace the key")
         return _aged(ctx, key)

@@ -38,11 +38,13 @@ ARROWS: dict[str, frozenset[str]] = {
             "simulator.launcher",
         }
     ),
+    # the same floor's second door: builds what checks look through from the toolkit
+    "bootstrap_checks": frozenset({"domain", "wire", "exchange", "checks", "bootstrap"}),
     # floor 6: never exchange, journal or wire; bootstrap alone builds the real parts
     "commands": frozenset(
         {
             *("domain", "risk", "engine", "checks", "reporting", "render"),
-            *("latch", "places", "settings", "bootstrap", "systemports"),
+            *("latch", "places", "settings", "bootstrap", "bootstrap_checks", "systemports"),
         }
     ),
     # the wing: shares wire with the client and no line of the client, so each checks the other
