@@ -1,6 +1,8 @@
 """Who trades with whom, at which price, in which order."""
 
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,9 +10,11 @@ from hypothesis import strategies as st
 
 from perpsctl.simulator.clock import ManualClock
 from perpsctl.simulator.exchange import Exchange
-from perpsctl.simulator.matching import walk
+from perpsctl.simulator.market import Flow, Touch
+from perpsctl.simulator.matching import hit, walk
+from perpsctl.simulator.options import Options, ReplaySpec
 from perpsctl.simulator.orders import ConfigKind, FillFilter, Liquidity, OrderStatus, Side
-from tests.unit.simulator.core.asking import BIP, D, a_request, placed, refused, still_market
+from tests.unit.simulator.core.asking import BIP, START, D, a_request, placed, refused, still_market
 
 
 @given(
@@ -140,6 +144,33 @@ def test_taker_flow_consumes_the_queue_before_it_fills_us_in_parts(exchange: Exc
     assert seen == sorted(seen)
 
 
+def test_a_queue_shortens_by_what_traded_and_two_of_ours_share_what_stood_before_both(exchange: Exchange) -> None:
+    still_market(exchange, size=5)
+    for _ in range(2):
+        exchange.create(a_request(size=4, price=60000))
+    touch = Touch(bid=12000, ask=12001)
+    orders = exchange._core.state.books[BIP].side(Side.BUY)
+    assert [order.queue_ahead for order in orders] == [5, 5]
+
+    def sell(contracts: int) -> list[tuple[int, int]]:
+        fills = hit(orders, touch, Flow(0, Side.SELL, contracts, None, 0))
+        for fill in fills:
+            fill.order.filled += fill.contracts
+        return [(orders.index(fill.order), fill.contracts) for fill in fills]
+
+    assert [sell(3), sell(3), sell(4), sell(9)] == [[], [(0, 1)], [(0, 3), (1, 1)], [(1, 3)]]
+
+
+def test_a_trade_recorded_through_our_price_fills_us_whatever_stood_before(exchange: Exchange) -> None:
+    still_market(exchange, size=50)
+    exchange.create(a_request(size=4, price=60000))
+    orders = exchange._core.state.books[BIP].side(Side.BUY)
+    touch = Touch(bid=12000, ask=12001)
+    assert hit(orders, touch, Flow(0, Side.SELL, 9, 12000, 0)) == []
+    assert [fill.contracts for fill in hit(orders, touch, Flow(0, Side.SELL, 9, 11999, 0))] == [4]
+    assert hit(orders, touch, Flow(0, Side.SELL, 9, 12001, 0)) == [], "it traded above us"
+
+
 def test_own_orders_fill_in_price_then_time_priority(exchange: Exchange, clock: ManualClock) -> None:
     exchange.control.set_price(BIP, D(60000), hold=True)
     bid = exchange.book(BIP, 1).bids[0].price
@@ -168,11 +199,17 @@ def test_nothing_matches_while_a_product_is_halted(exchange: Exchange, clock: Ma
     assert exchange.order(order_id).status is OrderStatus.FILLED
 
 
-def test_a_long_absence_still_sees_the_extremes_of_the_path(exchange: Exchange, clock: ManualClock) -> None:
-    low = exchange.book(BIP, 1).bids[0].price
-    order_id = placed(exchange.create(a_request(price=low - 50, post_only=True))).order_id
-    clock.advance(12 * 3600)
-    order = exchange.order(order_id)
-    assert order.status is OrderStatus.FILLED
+def test_a_long_absence_still_sees_the_extremes_of_the_path(tmp_path: Path) -> None:
+    spike = tmp_path / "btc_spike.csv"
+    rows = [f"2022-01-01T00:{n:02}:00Z,60000,60000,{58_000 if n == 31 else 59_990},60000" for n in range(60)]
+    spike.write_text("\n".join(["timestamp,open,high,low,close", *rows]) + "\n")
+    clock = ManualClock(START)
+    exchange = Exchange(clock, Options(replay=ReplaySpec(path=spike)))
+    caught = placed(exchange.create(a_request(price=58050, post_only=True))).order_id
+    missed = placed(exchange.create(a_request(price=57900, post_only=True))).order_id
+    clock.advance(5 * 3600)
+    order = exchange.order(caught)
+    assert (order.status, order.average_filled_price) == (OrderStatus.FILLED, D(58050))
     assert order.last_fill_time is not None
-    assert order.created_time < order.last_fill_time < clock.now()
+    assert timedelta(minutes=30) < order.last_fill_time - START < timedelta(minutes=40)
+    assert exchange.order(missed).status is OrderStatus.OPEN

@@ -104,6 +104,11 @@ def test_the_ledger_sums_to_the_balances_and_positions_to_the_fills_whatever_hap
     fills = exchange.fills(FillFilter(limit=10_000)).items
     held = sum((fill.size * fill.side.sign for fill in fills), D(0))
     assert view.positions.get(BIP, D(0)) == held
+    traded = sum((-fill.size * fill.side.sign * fill.price * D("0.01") - fill.commission for fill in fills), D(0))
+    other = sum((row.amount for row in view.ledger if row.kind in {"opening", "funding"}), D(0))
+    position = next(iter(exchange.positions()), None)
+    open_cost = D(0) if position is None else held * D("0.01") * position.current_price - position.unrealized_pnl
+    assert view.cbi_usd + view.cfm_usd == other + traded + open_cost, "cash is what fills, fees and funding made it"
     for order in exchange.orders(OrderFilter(sources=ANY_SOURCE)).items:
         assert 0 <= order.filled_size <= order.size
         assert order.filled_size == sum(fill.size for fill in fills if fill.order_id == order.order_id)

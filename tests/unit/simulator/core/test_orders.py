@@ -21,7 +21,7 @@ from perpsctl.simulator.orders import (
     StopDirection,
     TriggerStatus,
 )
-from tests.unit.simulator.core.asking import BIP, START, D, a_request, placed, refused, still_market
+from tests.unit.simulator.core.asking import BIP, ETP, START, D, a_request, placed, refused, still_market
 
 
 def test_a_gtd_order_expires_at_its_end_time_to_the_microsecond(exchange: Exchange, clock: ManualClock) -> None:
@@ -317,6 +317,32 @@ def test_a_list_without_a_source_shows_the_operators_own_only(exchange: Exchange
     assert [order.order_id for order in exchange.orders(OrderFilter(sources=ANY_SOURCE)).items] == [other, own]
     assert exchange.order(other).source is PlacementSource.RETAIL_SIMPLE
     assert {order.order_id: order.sequence for order in exchange.judge_view().orders} == {own: 1, other: 0}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"statuses": ("OPEN",)}, {"rest", "eth"}),
+        ({"statuses": ("FILLED", "OPEN")}, {"rest", "eth", "market"}),
+        ({"product_ids": (ETP,)}, {"eth"}),
+        ({"product_type": "SPOT"}, set()),
+        ({"side": "SELL"}, {"eth"}),
+        ({"order_types": ("MARKET",)}, {"market"}),
+        ({"time_in_forces": ("IMMEDIATE_OR_CANCEL",)}, {"market"}),
+        ({"start": START + timedelta(seconds=10)}, {"market", "eth"}),
+        ({"end": START + timedelta(seconds=10)}, {"rest"}),
+        ({"order_ids": ("none",)}, set()),
+    ],
+)
+def test_lists_filter_by_what_is_asked(
+    exchange: Exchange, clock: ManualClock, filters: dict[str, Any], expected: set[str]
+) -> None:
+    exchange.create(a_request(client_order_id="rest", price=50000))
+    clock.advance(10)
+    exchange.create(a_request(client_order_id="market"))
+    clock.advance(10)
+    exchange.create(a_request(client_order_id="eth", product=ETP, side=Side.SELL, price=9000))
+    assert {order.client_order_id for order in exchange.orders(OrderFilter(**filters)).items} == expected
 
 
 def test_spot_orders_from_outside_are_listed_and_never_fill(exchange: Exchange, clock: ManualClock) -> None:

@@ -92,7 +92,9 @@ def test_candles_reach_back_before_the_start_newest_first_without_a_hole(exchang
 
 
 def test_a_range_of_more_than_350_buckets_answers_the_newest_350(exchange: Exchange) -> None:
-    found = minutes(exchange, START - timedelta(hours=40), START, Granularity.ONE_MINUTE)
+    found = exchange.candles(
+        BIP, start=START - timedelta(hours=40), end=START, granularity=Granularity.ONE_MINUTE, limit=1000
+    )
     assert len(found) == 350
     assert found[0].start == START.replace(second=0)
 
@@ -199,6 +201,16 @@ def test_a_replay_from_an_instant_shows_the_real_crash_rebased_to_now_and_accele
     assert lowest / first < D("0.965")
     before = minutes(exchange, START - timedelta(minutes=3), START - timedelta(minutes=1), Granularity.ONE_MINUTE)
     assert all(abs(c.close / first - 1) < D("0.02") for c in before), "its own past is its history"
+
+
+def test_a_recording_has_a_past_even_before_its_first_row(tmp_path: Path) -> None:
+    (tmp_path / "btc.csv").write_text(
+        GOOD.replace(",10,12,9,11,", ",60000,60010,59990,60000,").replace(",11,12,10,12,", ",60000,60010,59990,60000,")
+    )
+    exchange = Exchange(ManualClock(START), Options(replay=ReplaySpec(path=tmp_path / "btc.csv")))
+    past = minutes(exchange, START - timedelta(hours=2), START - timedelta(minutes=1), Granularity.ONE_MINUTE)
+    assert abs(past[0].close - 60000) < 300, "it joins the first row"
+    assert len({c.close for c in past}) > 20, "and moves"
 
 
 @needs_data
