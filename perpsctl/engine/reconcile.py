@@ -57,7 +57,7 @@ def compare(ours: JournalSide, theirs: VenueSide, now: datetime) -> tuple[Break,
     return (
         *_order_breaks(ours, theirs, now),
         *_fill_breaks(ours, theirs),
-        *_position_breaks(ours, theirs, now),
+        *_position_breaks(with_unbooked(ours, theirs.fills), theirs, now),
     )
 
 
@@ -97,7 +97,7 @@ class Reconciler:
             return self._report((), reads, None)
         ours, theirs = sides
         breaks = self.settle(compare(ours, theirs, self._clock.now()), theirs)
-        breaks = self._look_again_at_positions(breaks, reads)
+        breaks = self._look_again_at_positions(breaks, theirs, reads)
         adopted: tuple[Break, ...] = ()
         if fresh and not reads.problems:
             adopted = tuple(found for found in breaks if found.kind == "position")
@@ -235,7 +235,7 @@ class Reconciler:
         self._resolver.adopt_late(by_client, order)
         return replace(found, settled=True)
 
-    def _look_again_at_positions(self, breaks: tuple[Break, ...], reads: Reads) -> tuple[Break, ...]:
+    def _look_again_at_positions(self, breaks: tuple[Break, ...], theirs: VenueSide, reads: Reads) -> tuple[Break, ...]:
         """A position break stays only when it is still there after the fills in between were read too."""
         if not any(found.kind == "position" for found in breaks):
             return breaks
@@ -249,8 +249,9 @@ class Reconciler:
             if fills is None or positions is None:
                 return breaks
             self._journal.record_fills(fills)
-            theirs = VenueSide(orders=(), disowned=(), fills=(), positions=positions)
-            again = _position_breaks(self._our_side((), theirs), theirs, self._clock.now())
+            again = _position_breaks(
+                self._journal.booked_coin(), replace(theirs, positions=positions), self._clock.now()
+            )
             if not again:
                 return others
         return others + again
@@ -348,11 +349,7 @@ def _fill_breaks(ours: JournalSide, theirs: VenueSide) -> list[Break]:
     return found
 
 
-def _position_breaks(ours: JournalSide, theirs: VenueSide, now: datetime) -> tuple[Break, ...]:
-    coin = dict(ours.coin)
-    for fill in theirs.fills:
-        if fill.fill_id not in ours.fill_ids:
-            coin[fill.product_id] = coin.get(fill.product_id, Decimal(0)) + signed_coin(fill)
+def _position_breaks(coin: Mapping[ProductId, Decimal], theirs: VenueSide, now: datetime) -> tuple[Break, ...]:
     held = {position.product_id for position in theirs.positions.positions}
     liquidated = {order.product_id for order in theirs.orders if order.is_liquidation}
     found = []
@@ -367,6 +364,15 @@ def _position_breaks(ours: JournalSide, theirs: VenueSide, now: datetime) -> tup
             )
         )
     return tuple(found)
+
+
+def with_unbooked(ours: JournalSide, fills: Iterable[Fill]) -> dict[ProductId, Decimal]:
+    """What our position would be with every fill the venue told of: a missed fill is one break, not two."""
+    coin = dict(ours.coin)
+    for fill in fills:
+        if fill.fill_id not in ours.fill_ids:
+            coin[fill.product_id] = coin.get(fill.product_id, Decimal(0)) + signed_coin(fill)
+    return coin
 
 
 def opening(found: Break) -> str:

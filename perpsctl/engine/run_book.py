@@ -31,6 +31,7 @@ class RunBook:
     latencies_us: list[int] = field(default_factory=list)
     orders: dict[VenueOrderId, Working] = field(default_factory=dict)
     doubts: dict[IntentId, OrderIntent] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)  # client ids of every intent this run handed to the desk
     halted: bool = False
 
     def take(self, intent: OrderIntent, report: PlaceReport, now: datetime) -> None:

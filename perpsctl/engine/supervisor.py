@@ -20,7 +20,7 @@ from perpsctl.domain.errors import (
     VenueUnreachable,
 )
 from perpsctl.domain.ids import IntentId
-from perpsctl.domain.orders import EditIntent, Fill
+from perpsctl.domain.orders import EditIntent, Fill, VenueOrder
 from perpsctl.domain.ports import EventKind, Lease
 from perpsctl.domain.reports import HaltState, RunSummary
 from perpsctl.engine.killswitch import KillSwitch
@@ -251,13 +251,17 @@ class Supervisor:
         try:
             for record in self._engine.journal.in_doubt():
                 self._engine.resolver.look(record)
-            ids = {each.venue_order_id for each in working_orders(self._engine.journal, self._strategy.product_id)}
+            ids |= {each.venue_order_id for each in working_orders(self._engine.journal, self._strategy.product_id)}
         except JournalUnavailable as error:
             self._problems[error.message] = None
-        if not ids:
+
+        def ours(order: VenueOrder) -> bool:
+            return order.venue_order_id in ids or order.client_order_id in self._book.asked
+
+        if not ids and not self._book.asked:
             return
         report = self._engine.canceller.cancel_all(
-            self._strategy.product_id, wait=WIND_DOWN, only=lambda order: order.venue_order_id in ids
+            self._strategy.product_id, wait=WIND_DOWN, only=ours
         )  # step: stop_cancel
         self._problems.update(dict.fromkeys(report.problems))
         if report.still_live or report.unproven:

@@ -10,7 +10,7 @@ from typing import Final
 
 from perpsctl.domain.accounts import Booked, TradingState
 from perpsctl.domain.errors import UsageError
-from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
+from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, client_order_id
 from perpsctl.domain.orders import Accepted, OrderIntent, OrderType, Origin, Road, TimeInForce
 from perpsctl.domain.reports import HaltState, PlaceReport
 from perpsctl.engine.killswitch import KillSwitch
@@ -225,6 +225,7 @@ class Ticker:
         try:
             if self._dry_run:
                 return self._rehearse(intent)
+            self._book.asked.add(client_order_id(intent.id))  # found again by it, whatever becomes of the record
             report = self._engine.desk.place(intent, wait=NO_WAIT)
         except UsageError as error:  # a strategy's wish that is no order on this grid: said, not sent, not fatal
             self._engine.diagnostics.note("wish_not_an_order", reason=intent.reason, problem=error.message)

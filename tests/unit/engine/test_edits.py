@@ -1,0 +1,162 @@
+"""Edits: an intent of their own, old and new terms counted until known (E24); a replacement waits for proof."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from perpsctl.domain.errors import UsageError
+from perpsctl.domain.ids import IntentId, VenueOrderId
+from perpsctl.domain.numbers import Price, Size
+from perpsctl.domain.orders import Accepted, EditIntent, NotSent, OrderStatus, Rejected, Unknown
+from perpsctl.domain.verdicts import DenialCode
+from tests.builders import NOW, an_intent
+from tests.unit.engine.conftest import House
+
+
+def an_edit(
+    house: House, *, price: str | None = "59800", size: str | None = None, id_: str = "edit-0001"
+) -> EditIntent:
+    if house.journal.intent(an_intent().id) is None:
+        house.engine.desk.place(an_intent())
+    (order,) = house.venue.of_intent("intent-0001")
+    return EditIntent(
+        id=IntentId(id_),
+        target=an_intent().id,
+        venue_order_id=order.venue_order_id,
+        new_price=None if price is None else Price(Decimal(price)),
+        new_size=None if size is None else Size(Decimal(size)),
+        created_at=house.clock.now(),
+    )
+
+
+def test_an_edit_changes_the_order_and_nothing_is_created(house: House) -> None:
+    report = house.engine.edits.edit(an_edit(house))
+    assert isinstance(report.outcome, Accepted)
+    assert report.order is not None
+    assert report.order.limit_price == Decimal("59800")
+    assert len(house.venue.orders_) == 1
+
+
+def test_an_edit_above_the_limit_is_denied(house: House) -> None:
+    report = house.engine.edits.edit(an_edit(house, price=None, size="0.3"))
+    assert report.denied is not None
+    assert DenialCode.POSITION_ABOVE_MAX in {d.code for d in report.denied.denials}
+    assert house.venue.edits == []
+
+
+def test_R1_an_edit_is_refused_by_an_engaged_switch(house: House) -> None:
+    edit = an_edit(house)
+    house.latch.engage(reason="test", by="op", at=NOW)
+    report = house.engine.edits.edit(edit)
+    assert report.denied is not None
+    assert house.venue.edits == []
+
+
+def test_R1_the_gate_refuses_an_edit_when_the_switch_comes_late(house: House) -> None:
+    edit = an_edit(house)
+
+    def engage() -> None:
+        house.latch.engage(reason="test", by="op", at=NOW)
+
+    house.venue.before_submit = engage
+    report = house.engine.edits.edit(edit)
+    assert report.denied is not None
+    assert report.outcome is None
+    assert house.venue.edits == []
+
+
+def test_a_rejected_edit_leaves_the_old_terms(house: House) -> None:
+    edit = an_edit(house)
+    house.venue.endings = ["reject"]
+    report = house.engine.edits.edit(edit)
+    assert isinstance(report.outcome, Rejected)
+    assert report.order is not None
+    assert report.order.limit_price == Decimal("59900")
+
+
+def test_E24_an_unanswered_edit_that_took_is_found(house: House) -> None:
+    edit = an_edit(house)
+    house.venue.endings = ["unanswered"]
+    report = house.engine.edits.edit(edit)
+    assert isinstance(report.outcome, Accepted)
+    assert "new terms" in report.outcome.evidence
+    assert len(house.venue.edits) == 1
+
+
+def test_E24_an_edit_that_was_lost_is_not_sent_only_after_its_bound(house: House) -> None:
+    edit = an_edit(house)
+    house.venue.endings = ["lost"]
+    report = house.engine.edits.edit(edit)
+    assert isinstance(report.outcome, Unknown)
+    again = house.engine.edits.edit(edit, wait=timedelta(seconds=60))
+    assert again.replayed
+    assert isinstance(again.outcome, NotSent)
+    assert "old terms" in again.outcome.evidence
+    assert len(house.venue.edits) == 1
+
+
+def test_a_known_edit_with_other_terms_is_refused(house: House) -> None:
+    house.engine.edits.edit(an_edit(house))
+    with pytest.raises(UsageError, match="other terms"):
+        house.engine.edits.edit(an_edit(house, price="59700"))
+
+
+def test_only_a_working_order_of_ours_can_be_edited(house: House) -> None:
+    edit = an_edit(house)
+    house.engine.desk.cancel(["intent-0001"])
+    with pytest.raises(UsageError, match="only a working order"):
+        house.engine.edits.edit(edit)
+
+
+def test_an_edit_names_its_own_intents_order(house: House) -> None:
+    edit = an_edit(house)
+    other = house.venue.rest()
+    wrong = EditIntent(
+        id=edit.id, target=edit.target, venue_order_id=other.venue_order_id, new_price=edit.new_price, new_size=None,
+        created_at=edit.created_at,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="not this intent's"):
+        house.engine.edits.edit(wrong)
+
+
+def test_replace_places_the_remainder_after_a_proven_cancel(house: House) -> None:
+    house.engine.desk.place(an_intent(size="0.05"))
+    edit = an_edit(house)
+    house.venue.fill(edit.venue_order_id, "0.02")
+    report = house.engine.edits.replace(edit)
+    assert report.old_filled == Decimal("0.02")
+    assert report.placed is not None
+    assert isinstance(report.placed.outcome, Accepted)
+    (new,) = house.venue.of_intent("edit-0001")
+    assert new.size == Decimal("0.03")
+    assert new.limit_price == Decimal("59800")
+    assert house.venue.orders_[edit.venue_order_id].status is OrderStatus.CANCELLED
+
+
+@pytest.mark.parametrize("mode", ["never", "refuse"])
+def test_replace_places_nothing_while_the_old_order_may_fill(house: House, mode: str) -> None:
+    edit = an_edit(house)
+    house.venue.cancel_mode = mode
+    report = house.engine.edits.replace(edit, wait=timedelta(seconds=3))
+    assert report.placed is None
+    assert "nothing was placed" in report.notes[0]
+    assert len(house.venue.orders_) == 1
+
+
+def test_replace_places_nothing_when_the_old_order_filled(house: House) -> None:
+    edit = an_edit(house)
+    house.venue.cancel_mode = "fills"
+    report = house.engine.edits.replace(edit)
+    assert report.placed is None
+    assert report.old_filled == Decimal("0.01")
+    assert len(house.venue.orders_) == 1
+
+
+def test_an_edit_of_an_order_nobody_knows_is_refused(house: House) -> None:
+    edit = EditIntent(
+        id=IntentId("edit-0001"), target=IntentId("intent-none"), venue_order_id=VenueOrderId("v"),
+        new_price=Price(Decimal(1)), new_size=None, created_at=NOW,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="only an order of ours"):
+        house.engine.edits.edit(edit)
