@@ -25,6 +25,9 @@ class Embedded:
     ) -> None:
         self.clock = clock
         self.exchange = Exchange(clock, options)
+        # The core counts its accounts from one; a home's earlier ones are passed over, so that no id is ever seen twice.
+        for _ in range(accounts_before):
+            self.exchange.reset()
         self.keys = KeyRing(())
         self.us = UsFace(self.exchange, self.keys)
         self.account = accounts_before

@@ -33,6 +33,7 @@ READY_WITHIN_S = 10
 _STOPPED_WITHIN_S = 10
 _POLL_S = 0.02
 _USAGE = 2
+_OVER = frozenset("ZX")  # ended, and at most not yet collected by its parent
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "VIRTUAL_ENV")
 
 
@@ -286,7 +287,7 @@ def _gone(folder: Path, pid: int, seconds: int) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         _ended(pid)  # collects it where it is a child of this very process
-        if not _alive(folder):
+        if not _alive(folder) and not _running(pid):
             return True
         time.sleep(_POLL_S)
     return False
@@ -338,13 +339,23 @@ def _read_state(folder: Path) -> SimStatus | None:
 
 
 def process_start(pid: int) -> str | None:
-    """When the kernel started a process, in its own ticks and for this boot; None where it does not say."""
+    """When the kernel started a process, in its own ticks and for this boot; None where it does not say, or is over."""
     try:
-        ticks = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[19]
+        facts = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return None if facts[0] in _OVER else f"{boot}:{facts[19]}"
     except (OSError, IndexError):
         return None
-    return f"{boot}:{ticks}"
+
+
+def _running(pid: int) -> bool:
+    if Path("/proc/self/stat").exists():
+        return process_start(pid) is not None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @contextmanager

@@ -42,7 +42,7 @@ from perpsctl.simulator.faults import EffectKind
 from perpsctl.simulator.identity import replace_private_file
 from perpsctl.simulator.launcher import LIFE_LOCK, STATE_FILE, SimOptions, process_start
 from perpsctl.simulator.options import CalendarMode, Dedupe, Options, ReplaySpec
-from perpsctl.simulator.sockets import Connection, connection_of, deliver, whole_body
+from perpsctl.simulator.sockets import Connection, connection_of, deliver, refusing, whole_body
 from perpsctl.simulator.tls import loopback_certificates
 
 HOST = "127.0.0.1"
@@ -100,9 +100,9 @@ class Server:
         replace_private_file(self._folder / CA_FILE, certificates.ca)
         tls = _tls_context(self._folder, certificates.chain, certificates.key)
         self._servers = [
-            _QuietServer(_config(self._us_app)),
-            _QuietServer(_config(self._us_app, tls)),
-            _QuietServer(_config(self._control_app)),
+            _QuietServer(_config(self._us_app, refusing(self._refuses))),
+            _QuietServer(_config(self._us_app, refusing(self._refuses), tls)),
+            _QuietServer(_config(self._control_app, Connection)),
         ]
         serving = [
             asyncio.ensure_future(server.serve(sockets=[sock]))
@@ -171,6 +171,10 @@ class Server:
             return
         reply = self._control.handle(_request(scope, body, self.embedded.exchange.now()))
         await deliver(reply, connection_of(scope), send)
+
+    def _refuses(self) -> bool:
+        """N9 armed for any operation strikes a connection before its operation can be known; counted once for each."""
+        return self.embedded.exchange.faults.exchange_fault("N9", "connect") is not None
 
     # --- state ----------------------------------------------------------------------------------------
 
@@ -264,10 +268,10 @@ def core_options(options: SimOptions) -> Options:
     )
 
 
-def _config(app: ASGIApp, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
+def _config(app: ASGIApp, protocol: type[Connection], tls: ssl.SSLContext | None = None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=protocol,
         interface="asgi3",
         ws="none",
         proxy_headers=False,
@@ -303,7 +307,8 @@ def _tls_context(folder: Path, chain: bytes, key: bytes) -> ssl.SSLContext:
 def _listen(port: int) -> socket.socket:
     """A listening socket on loopback; UsageError when the port is taken."""
     assert ip_address(HOST).is_loopback
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio switches Nagle off only where the protocol is named; else each answer waits 40 ms for an acknowledgement
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((HOST, port))

@@ -26,7 +26,10 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"
 class Connection(H11Protocol):
     """One accepted connection; the application finds it in its scope."""
 
-    refuses: Callable[[], bool] = staticmethod(lambda: False)
+    @staticmethod
+    def refuses() -> bool:
+        """True for a connection that is closed unread."""
+        return False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -70,6 +73,15 @@ class Connection(H11Protocol):
     def write(self, data: bytes) -> None:
         """Bytes as they are, past the HTTP library."""
         self.transport.write(data)
+
+
+def refusing(asked: Callable[[], bool]) -> type[Connection]:
+    """Connections that ask first whether they are refused (fault N9): the peer is reset before a byte is read."""
+
+    class Refusing(Connection):
+        refuses = staticmethod(asked)
+
+    return Refusing
 
 
 def connection_of(scope: Scope) -> Connection:
