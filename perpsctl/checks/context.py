@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from perpsctl.domain.ids import AccountKey
-from perpsctl.domain.ports import Clock, Halts, Journal, Lease, Venue
+from perpsctl.domain.ports import Clock, Halts, Integrity, Journal, Lease, Venue
 from perpsctl.domain.products import Environment, VenueId
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.latch import LatchFacts
@@ -159,6 +159,7 @@ class CheckContext:
     host: Host
     latch: LatchLook
     journal: Callable[[], Journal]  # JournalUnavailable, JournalCorrupt, or what keeps the account from being known
+    integrity: Callable[[], Integrity]  # of the whole journal, also of one too damaged to open
     account: Callable[[], AccountKey]
     halts: Callable[[], Halts]
     lease: Callable[[], Lease]

@@ -22,6 +22,7 @@ from perpsctl.domain.products import Product
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.domain.sides import Side
+from perpsctl.domain.verdicts import DenialCode
 from perpsctl.risk import schedule
 from perpsctl.risk.case import Case, order_case
 from perpsctl.risk.loss import read_loss
@@ -69,6 +70,8 @@ def entry_verdict(ctx: CheckContext) -> Finding:
     order = f"1 smallest post-only buy of {product.alias} at {plain(book.best_bid)}"
     if not found:
         return passed(f"{order}: no rule objects")
+    if all(each.code is DenialCode.LOSS_BASELINE_MISSING for each in found):  # the desk records one before it asks
+        return passed(f"{order}: no rule objects but for the loss baseline, which the desk records before it judges")
     reasons = "; ".join(f"{each.code} (seen {each.observed}, limit {each.limit})" for each in found)
     return warned(f"{order} would be denied now: {reasons}", fix="each code has its paragraph in docs/risk.md")
 
@@ -82,7 +85,7 @@ def loss_headroom(ctx: CheckContext) -> Finding:
         missing = ", ".join(reading.missing)
         return warned(
             f"equity {usd(account.equity)}; no baseline yet for {missing}",
-            fix="entries are denied until the first mark is recorded: `run` and `order place` record one",
+            fix="nothing: `run` and `order place` record the first mark before they judge",
         )
     told, gone = [], False
     for window in reading.windows:

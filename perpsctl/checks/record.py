@@ -22,8 +22,8 @@ _RESTORE = "entries stay shut; restore the journal from its backup, see `perpsct
 def journal_whole(ctx: CheckContext) -> Finding:
     """Every row's hash and the chain were verified, from the first row to the head (J4, D7, D10)."""
     try:
-        journal = ctx.journal()
-        found = journal.check(full=True)
+        found = ctx.integrity()
+        account = ctx.account()
     except JournalCorrupt as corrupt:
         return failed(corrupt.message, fix=corrupt.fix or _RESTORE)
     except JournalUnavailable as trouble:
@@ -31,7 +31,7 @@ def journal_whole(ctx: CheckContext) -> Finding:
     except (CredentialsError, VenueRefusedUs, VenueUnreachable) as unopened:
         why = f"whose journal it is could not be asked: {unopened.message}"
         return unknown(why, fix="pin the portfolio in the profile, or mend the key")
-    told = f"{plural(found.rows, 'row')} of {journal.account}"
+    told = f"{plural(found.rows, 'row')} of {account}"
     if not found.sound:
         first = "no row can be named" if found.first_bad is None else f"first bad row {found.first_bad}"
         return failed(f"{told}; {first}: {found.problem}", fix=_RESTORE)

@@ -39,7 +39,7 @@ ARROWS: dict[str, frozenset[str]] = {
         }
     ),
     # the same floor's second door: builds what checks look through from the toolkit
-    "bootstrap_checks": frozenset({"domain", "wire", "exchange", "checks", "bootstrap"}),
+    "bootstrap_checks": frozenset({"domain", "wire", "exchange", "journal", "checks", "bootstrap"}),
     # floor 6: never exchange, journal or wire; bootstrap alone builds the real parts
     "commands": frozenset(
         {

@@ -304,12 +304,6 @@ class FakeJournal:
     rows: list[JournalEvent] = field(default_factory=list)
     recorded: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
 
-    def check(self, *, full: bool) -> Integrity:
-        assert full
-        if isinstance(self.integrity, PerpsctlError):
-            raise self.integrity
-        return self.integrity
-
     def in_doubt(self) -> tuple[IntentRecord, ...]:
         return self.doubts
 
@@ -405,11 +399,17 @@ class Scene:
             host=self.host,
             latch=FakeLatch(),
             journal=self._journal,
+            integrity=self._integrity,
             account=lambda: self.journal.account,
             halts=lambda: cast(Halts, self.halts),
             lease=lambda: cast(Lease, self.lease),
             cash_times=lambda: self.cash_times,
         )
+
+    def _integrity(self) -> Integrity:
+        if isinstance(self.journal.integrity, PerpsctlError):
+            raise self.journal.integrity
+        return self.journal.integrity
 
     def _journal(self) -> Journal:
         if self.journal_trouble is not None:
