@@ -62,9 +62,9 @@ def merge_live(listed: OrdersRead | None, live: Iterable[LiveOrder], unseen: Ite
         unsized.pop(key, None)  # the journal knows its size
         _add(merged, key, ours)
     known = {each.intent_id for each in merged.values()}
-    for number, ours in enumerate(unseen):
+    for ours in unseen:
         if ours.intent_id not in known:
-            _add(merged, _key(ours, by_client, -1 - number), ours)
+            _add(merged, _key(ours, by_client, -1), ours)  # each has a client id, so no row number is needed
     return LiveSet(orders=tuple(merged.values()), unsized=tuple(unsized.values()))
 
 
@@ -185,8 +185,8 @@ def exposures(positions: PositionsRead, live: LiveSet) -> dict[ProductId, Exposu
 def with_order(exposure: Exposure, side: Side, size: Decimal) -> Exposure:
     """The same product with one more order of `size` that could fill."""
     if side is Side.BUY:
-        return replace(exposure, buys=exposure.buys + size)
-    return replace(exposure, sells=exposure.sells + size)
+        return Exposure(position=exposure.position, buys=exposure.buys + size, sells=exposure.sells)
+    return Exposure(position=exposure.position, buys=exposure.buys, sells=exposure.sells + size)
 
 
 def seen_since(listed: OrdersRead | None, positions: PositionsRead | None) -> datetime | None:

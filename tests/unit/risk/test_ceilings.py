@@ -201,3 +201,11 @@ def test_a_product_that_was_booked_and_has_no_mark_leaves_the_loss_unknown() -> 
     bases = both_loss_bases(flows=(a_flow(product_id=ETH, coin="1", cash="-3000"),))
     found = reasons(view=a_view(booked=a_booked(loss_bases=bases)))
     assert found[DenialCode.LOSS_BASELINE_MISSING].observed == f"no mark: {ETH}"
+
+
+def test_when_both_windows_are_breached_the_worse_one_is_told() -> None:
+    day = both_loss_bases(baseline=an_equity_mark(equity="1030000"))[0]
+    rolling = both_loss_bases(baseline=an_equity_mark(equity="1050000"))[1]
+    found = reasons(view=a_view(booked=a_booked(loss_bases=(day, rolling))))
+    assert numbers(found, DenialCode.DAILY_LOSS_ABOVE_MAX) == ("0.04761905", "0.02")
+    assert found[DenialCode.DAILY_LOSS_ABOVE_MAX].detail.startswith("rolling_24h: lost 50000 of 1050000")

@@ -167,6 +167,8 @@ def test_the_best_known_price_falls_back_from_mark_to_index_to_last_to_last_know
     assert at("28500", index_price=None, last_price=None, last_known_price="30000") == {}
     nothing = at("28500", index_price=None, last_price=None)
     assert set(nothing) == {DenialCode.EXIT_PRICE_UNKNOWN}
+    zero = at("28500", index_price=None, last_price=None, last_known_price="0")
+    assert set(zero) == {DenialCode.EXIT_PRICE_UNKNOWN}
 
 
 def test_only_the_venues_own_close_needs_no_price() -> None:

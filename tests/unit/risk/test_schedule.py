@@ -7,6 +7,7 @@ import pytest
 from perpsctl.domain.accounts import RiskView
 from perpsctl.domain.market import SessionState, TradingSession
 from perpsctl.domain.orders import OrderIntent, Origin, TimeInForce
+from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import DenialCode
 from perpsctl.risk.limits import RiskLimits
 from tests.builders import (
@@ -162,3 +163,21 @@ def test_a_closed_session_and_a_running_maintenance_deny_M7() -> None:
         "maintenance",
         "no maintenance",
     )
+
+
+def test_the_nearer_of_close_and_maintenance_counts() -> None:
+    soon, late = NOW + minutes(10), NOW + minutes(600)
+    for session in (
+        a_session(closes=late, maintenance=(soon, late)),
+        a_session(closes=soon, maintenance=(late, late + minutes(50))),
+    ):
+        assert set(reasons(IOC, in_session(session))) == {DenialCode.BREAK_AHEAD}
+
+
+@pytest.mark.parametrize(("side", "denied"), [(Side.BUY, False), (Side.SELL, True)])
+def test_only_the_side_whose_margin_gets_dearer_waits_for_the_step(side: Side, denied: bool) -> None:
+    product = a_product(intraday_margin=("0.1", "0.1"), overnight_margin=("0.1", "0.3"))
+    window = a_margin_window(kind="INTRADAY", ends=NOW + minutes(10), intraday_enrolled=True)
+    view = a_view(product=product, calendar=a_calendar(margin_window=window))
+    found = reasons(an_intent(tif=TimeInForce.IOC, side=side), view)
+    assert (set(found) == {DenialCode.MARGIN_WINDOW_AHEAD}) is denied
