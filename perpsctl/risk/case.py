@@ -33,6 +33,10 @@ from perpsctl.risk.exposure import (
 from perpsctl.risk.limits import RiskLimits
 from perpsctl.risk.loss import LossReading, read_loss
 
+# An exit counts only what was committed after its reads began: flattening reads again between its own orders, and an
+# allowance would make each of them stand in the way of the next.
+_STRICTLY_LATER = timedelta(microseconds=-1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -84,7 +88,7 @@ def order_case(order: QuantizedOrder, view: RiskView, limits: RiskLimits) -> Cas
     """The case of a new order."""
     intent = order.intent
     exit_road = intent.road is not Road.ENTRY
-    live = _live(view, intent.id, allowance=timedelta(0) if exit_road else UNSEEN_ALLOWANCE)
+    live = _live(view, intent.id, allowance=_STRICTLY_LATER if exit_road else UNSEEN_ALLOWANCE)
     by_product, before, after = _exposed(view, live, order.product_id, order.side, order.size)
     mark = _mark(view)
     return Case(

@@ -292,3 +292,12 @@ def test_whatever_else_fills_an_approved_exit_never_opens_or_flips_R7(
     assert abs(after) <= abs(left)
     assert after * left >= 0
     assert after == 0 or (after > 0) == (position > 0)
+
+
+def test_the_last_exit_does_not_stand_in_the_way_of_the_next_once_everything_was_read_again() -> None:
+    def after(committed: timedelta) -> set[DenialCode]:
+        mine = a_recent_intent(side=Side.SELL, size="0.05", reason="flatten", at=NOW + committed)
+        return set(reasons(closing("0.10"), in_ruins(booked=a_booked(recent=(mine,)))))
+
+    assert after(timedelta(0)) == set()
+    assert after(timedelta(microseconds=1)) == {DenialCode.NOT_REDUCING}, "another process's, after our reads"
