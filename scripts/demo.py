@@ -120,6 +120,13 @@ def fill(story: Story) -> None:
     story.tell(f"  position {held[0]['coin']} {held[0]['product_id']}, and the journal says the same")
 
 
+def close_it(story: Story) -> None:
+    """The way out: bounded orders that can only reduce, until a read shows nothing left."""
+    closed = story.run(["positions", "close", "--product", PRODUCT])
+    check(closed["flat"] and not story.judge()["positions"], "the position is not closed")
+    story.tell("  closed, and read back as flat")
+
+
 def refused_by_risk(story: Story) -> None:
     """A size over one per cent of equity: denied here with both numbers, nothing sent."""
     before = len(story.judge()["orders"])
@@ -161,6 +168,7 @@ def canary(story: Story, seconds: int) -> dict[str, Any]:
 def stop_everything(story: Story) -> None:
     """The kill switch with a position open: everything cancelled, flattened, read back and attested; entries refused."""
     low, _, _ = off_market(story)
+    place(story, "sell", "0.01", "--type", "market")
     place(story, "buy", "0.01", "--type", "limit", "--price", low, "--tif", "gtc", "--post-only")
     engaged = story.run(["killswitch", "engage", "--flatten", "--reason", "demo"])
     attested = engaged["attestation"]
@@ -192,6 +200,7 @@ def tell(story: Story, seconds: int) -> str:
     fill(story)
     refused_by_risk(story)
     lost_reply(story)
+    close_it(story)
     summary = canary(story, seconds)
     stop_everything(story)
     settle_up(story)
