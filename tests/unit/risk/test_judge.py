@@ -213,3 +213,8 @@ def test_a_market_gone_mad_is_denied_and_never_an_exception_M1(
     )
     for intent in (an_intent(), an_intent(side=Side.SELL, tif=TimeInForce.IOC, road=Road.EXIT)):
         assert isinstance(verdict(intent, view), Approved | Denied)
+
+
+def test_with_nothing_of_the_account_read_recent_intents_are_no_exception_but_a_denial_L5() -> None:
+    view = a_view(orders=None, positions=None, account=None, booked=a_booked(recent=(a_recent_intent(size="0.02"),)))
+    assert set(reasons(view=view)) == {C.ACCOUNT_MISSING}
