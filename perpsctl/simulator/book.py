@@ -116,6 +116,10 @@ class LiveOrder:
         """From its configuration."""
         return TIME_IN_FORCE[self.configuration.kind]
 
+    def hidden_by_id(self, now: datetime) -> bool:
+        """True while a fault hides it from whoever asks by id."""
+        return self.hidden_by_id_until is not None and now < self.hidden_by_id_until
+
     @property
     def commission(self) -> CommissionDetail:
         """All commission so far, in parts."""

@@ -18,6 +18,7 @@ from perpsctl.simulator.market import Market
 from perpsctl.simulator.options import Dedupe
 from perpsctl.simulator.orders import CreateAnswer, OrderRequest
 from perpsctl.simulator.products import STATUS_FLAGS
+from perpsctl.simulator.views import MarketTrade
 
 BALANCE_MAX = Decimal(10**12)
 Rows = tuple[tuple[Decimal, Decimal], ...]
@@ -39,6 +40,7 @@ class Control:
             if not price.is_finite() or price < 2 * market.product.price_increment:
                 raise ValueError("a price is at least two steps")
             market.shift_to(core.state.step, price, hold=hold)
+            _print(core, product_id)
             core.meet_market()
 
     def release_price(self, product_id: str) -> None:
@@ -65,6 +67,7 @@ class Control:
                 raise ValueError("the bids lie below the asks")
             core.state.mark(product_id)
             market.fixed = (sides[0], sides[1])
+            _print(core, product_id)
             core.meet_market()
 
     def clear_book(self, product_id: str) -> None:
@@ -216,6 +219,24 @@ def _market(core: Core, product_id: str) -> Market:
     if market is None:
         raise LookupError("no such product")
     return market
+
+
+def _print(core: Core, product_id: str) -> None:
+    """One public trade at the new bid, so that the last price agrees with the book that was set."""
+    state = core.state
+    touch = state.touch(product_id)
+    if touch is not None:
+        core.jumps += 1
+        state.tapes[product_id].print_own(
+            MarketTrade(
+                trade_id=state.new_id("jump", core.jumps),
+                product_id=product_id,
+                price=state.markets[product_id].price_of(touch.bid),
+                size=Decimal(1),
+                time=state.now,
+                side="BUY",
+            )
+        )
 
 
 def _is_share(value: Decimal) -> bool:

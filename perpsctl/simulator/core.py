@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from perpsctl.simulator.admission import Admission
+from perpsctl.simulator.edits import Edits
 from perpsctl.simulator.entries import Entries
 from perpsctl.simulator.faults import Faults
 from perpsctl.simulator.ledger import CBI, CFM
@@ -24,8 +25,10 @@ class Core:
         self.admission = Admission(self.state, self.lifecycle)
         self.timeflow = Timeflow(self.state, self.lifecycle)
         self.entries = Entries(self.state, self.lifecycle, self.admission, self.timeflow, faults)
-        self.previews = Previews(self.state, self.lifecycle, self.admission, self.entries)
+        self.edits = Edits(self.state, self.lifecycle, self.admission, self.timeflow, faults)
+        self.previews = Previews(self.state, self.lifecycle, self.admission, self.edits)
         self.reads = Reads(self.state)
+        self.jumps = 0  # how often control set a price or a book
 
     def meet_market(self) -> None:
         """Resting orders, stops and margin meet the market as control has just left it."""

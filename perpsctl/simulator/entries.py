@@ -1,14 +1,13 @@
-"""What a client's write requests do: create, edit, cancel, close - with the exchange's own misbehaviour on request.
+"""What a client's write requests do: create, cancel, close - with the exchange's own misbehaviour on request.
 
-Every request is written down for the judge as it truly went, whatever the client is told. Faults E1 to E12 and E24 are
-asked for here and nowhere else.
+Every request is written down for the judge as it truly went, whatever the client is told. Faults E1 to E12 are asked
+for here and nowhere else.
 """
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from perpsctl.domain.numbers import multiple_of
 from perpsctl.simulator.admission import UNKNOWN_PREVIEW, Admission, refuse
 from perpsctl.simulator.book import BRACKET_KINDS, STOP_KINDS, LiveOrder, order_type_of
 from perpsctl.simulator.faults import Faults, Value
@@ -19,22 +18,16 @@ from perpsctl.simulator.orders import (
     ConfigKind,
     Configuration,
     CreateAnswer,
-    EditAnswer,
-    EditRecord,
-    EditRequest,
     Liquidity,
     OrderRequest,
     OrderStatus,
-    OrderType,
     Placed,
     Refused,
     RejectReason,
     Side,
-    TriggerStatus,
 )
 from perpsctl.simulator.state import State
 from perpsctl.simulator.timeflow import Timeflow
-from perpsctl.simulator.views import JudgedRequest
 
 ACCEPTED = "UNKNOWN_CANCEL_FAILURE_REASON"
 EDITS_KEPT = 5
@@ -54,22 +47,6 @@ class Entries:
         self._timeflow = timeflow
         self._faults = faults
 
-    def _log(
-        self, operation: str, client_order_id: str, product_id: str, answer: str, order_ids: tuple[str, ...]
-    ) -> None:
-        state = self._state
-        state.requests.append(
-            JudgedRequest(
-                sequence=state.request_count,
-                received_at=state.now,
-                operation=operation,
-                client_order_id=client_order_id,
-                product_id=product_id,
-                answer=answer,
-                order_ids=order_ids,
-            )
-        )
-
     # -- create --------------------------------------------------------------------------------------
 
     def create(self, request: OrderRequest, operation: str = "create_order") -> CreateAnswer:
@@ -78,9 +55,9 @@ class Entries:
         answer = self._create(request, operation)
         if isinstance(answer, Placed):
             word = "repeated" if answer.repeated else "placed"
-            self._log(operation, request.client_order_id, request.product_id, word, (answer.order_id,))
+            self._state.log(operation, request.client_order_id, request.product_id, word, (answer.order_id,))
         else:
-            self._log(operation, request.client_order_id, request.product_id, f"refused:{answer.reason}", ())
+            self._state.log(operation, request.client_order_id, request.product_id, f"refused:{answer.reason}", ())
         return answer
 
     def create_unheard(self, request: OrderRequest) -> None:
@@ -176,13 +153,8 @@ class Entries:
             margin_type=request.margin_type or "CROSS",
         )
         state.add_order(order)
-        self._judge_worst(order)
+        self._state.judge_worst(order)
         return order
-
-    def _judge_worst(self, order: LiveOrder) -> None:
-        held = self._state.contracts(order.product_id)
-        buys, sells = self._state.working(order.product_id)
-        order.worst_long, order.worst_short = held + buys, held - sells
 
     def _start(self, order: LiveOrder, operation: str) -> None:
         state = self._state
@@ -270,7 +242,7 @@ class Entries:
                 refusal = refuse("INVALID_REQUEST", "PREVIEW_INVALID_BASE_SIZE_TOO_LARGE", "more than the position")
             if refusal is not None:
                 self._state.request_count += 1
-                self._log("close_position", client_order_id, product_id, f"refused:{refusal.reason}", ())
+                self._state.log("close_position", client_order_id, product_id, f"refused:{refusal.reason}", ())
                 return self._refused(request, refusal)
         return self.create(request, "close_position")
 
@@ -286,13 +258,13 @@ class Entries:
             seen.add(order_id)
             results.append(CancelResult(order_id=order_id, success=reason == ACCEPTED, failure_reason=reason))
         words = ",".join("cancelled" if result.success else result.failure_reason for result in results)
-        self._log("cancel_orders", "", "", words, tuple(result.order_id for result in results))
+        self._state.log("cancel_orders", "", "", words, tuple(result.order_id for result in results))
         return tuple(results)
 
     def _cancel_one(self, order_id: str) -> str:
         state = self._state
         order = state.orders.get(order_id)
-        if order is None or self._hidden(order):
+        if order is None or order.hidden_by_id(state.now):
             return "UNKNOWN_CANCEL_ORDER"
         refusal = self._uncancellable(order)
         if refusal is not None:
@@ -317,9 +289,6 @@ class Entries:
             return ACCEPTED
         self._end(order, OrderStatus.CANCELLED, state.now, "cancelled by the user")
         return ACCEPTED
-
-    def _hidden(self, order: LiveOrder) -> bool:
-        return order.hidden_by_id_until is not None and self._state.now < order.hidden_by_id_until
 
     def _uncancellable(self, order: LiveOrder) -> str | None:
         if order.status is OrderStatus.FILLED:
@@ -359,124 +328,3 @@ class Entries:
             self._force_fill(order, contracts, self._state.now)
         else:
             self._lifecycle.fill(order, contracts, price, Liquidity.MAKER, self._state.now)
-
-    # -- edit ----------------------------------------------------------------------------------------
-
-    def judge_edit(self, request: EditRequest) -> EditAnswer:
-        """What would be said to an edit; nothing changes."""
-        order = self._state.orders.get(request.order_id)
-        if order is None or self._hidden(order):
-            return _no("ORDER_NOT_FOUND")
-        if order.status in {OrderStatus.CANCEL_QUEUED, OrderStatus.EDIT_QUEUED}:
-            return _no(
-                "CANNOT_EDIT_ORDER_PENDING_CANCEL"
-                if order.status is OrderStatus.CANCEL_QUEUED
-                else "ORDER_IS_ALREADY_BEING_REPLACED"
-            )
-        if order.status is not OrderStatus.OPEN:
-            return _no("ONLY_OPEN_ORDERS_CAN_BE_EDITED")
-        if order.configuration.kind not in EDITABLE:
-            return _no("ONLY_LIMIT_ORDER_EDITS_SUPPORTED")
-        return self._judge_terms(order, request)
-
-    def _judge_terms(self, order: LiveOrder, request: EditRequest) -> EditAnswer:
-        product = self._state.products[order.product_id]
-        price, size, stop = self._edited(order, request)
-        old = order.configuration
-        if request.stop_price is not None and order.order_type is not OrderType.STOP_LIMIT:
-            return _no("FIELD_STOPPRICE_NOT_SUPPORTED")
-        if request.stop_price is not None and order.trigger is TriggerStatus.STOP_TRIGGERED:
-            return _no("CANNOT_EDIT_STOP_PRICE_FOR_TRIGGERED_ORDER")
-        if (price, size, stop) == (old.limit_price, order.size, old.stop_price):
-            return _no("EDIT_REQUEST_EQUAL_TO_ORIGINAL_REQUEST")
-        if size <= order.filled:
-            return _no("CANNOT_EDIT_TO_BELOW_FILLED_SIZE")
-        if not product.base_min_size <= size <= product.base_max_size or not multiple_of(size, product.base_increment):
-            return _no("INVALID_EDITED_SIZE", "PREVIEW_INVALID_SIZE_PRECISION")
-        if price is None or price <= 0 or not multiple_of(price, product.price_increment):
-            return _no("INVALID_EDITED_PRICE", "PREVIEW_INVALID_PRICE_PRECISION")
-        if stop is not None and (stop <= 0 or not multiple_of(stop, product.price_increment)):
-            return _no("INVALID_EDITED_STOP_PRICE", "PREVIEW_INVALID_STOP_PRICE_PRECISION")
-        if old.post_only and self._would_take(order, price):
-            return _no("INVALID_EDITED_PRICE", "PREVIEW_INVALID_LIMIT_PRICE_POST_ONLY")
-        if not self._admission.affordable(order.product_id, order.side, size - order.filled, without=order.order_id):
-            return _no("COMMANDER_REJECTED_EDIT_ORDER", "PREVIEW_INSUFFICIENT_FUNDS_FOR_FUTURES")
-        return EditAnswer(success=True)
-
-    def _would_take(self, order: LiveOrder, price: Decimal) -> bool:
-        touch = self._state.touch(order.product_id)
-        if touch is None:
-            return False
-        ticks = self._lifecycle.ticks_of(order.product_id, price)
-        opposite = touch.ask if order.side is Side.BUY else touch.bid
-        return ticks is not None and (ticks - opposite) * order.side.sign >= 0
-
-    @staticmethod
-    def _edited(order: LiveOrder, request: EditRequest) -> tuple[Decimal | None, Decimal, Decimal | None]:
-        old = order.configuration
-        price = old.limit_price if request.price is None else request.price
-        size = order.size if request.size is None else request.size
-        return price, size, old.stop_price if request.stop_price is None else request.stop_price
-
-    def edit(self, request: EditRequest) -> EditAnswer:
-        """Changes size or price of an open order; its place in the queue is lost unless the size only falls."""
-        state = self._state
-        state.request_count += 1
-        answer = self.judge_edit(request)
-        order = state.orders.get(request.order_id)
-        word = "edited" if answer.success else f"refused:{answer.edit_failure_reason}"
-        self._log(
-            "edit_order",
-            order.client_order_id if order else "",
-            order.product_id if order else "",
-            word,
-            (request.order_id,),
-        )
-        if not answer.success or order is None:
-            return answer
-        slow = self._faults.exchange_fault("E24", "edit_order")
-        if slow is not None:
-            order.status = OrderStatus.EDIT_QUEUED
-            order.updated = state.now
-            self._timeflow.after(int(slow["seconds"]), lambda at: self._apply_late(order, request, at))
-        else:
-            self._apply(order, request, state.now)
-        return answer
-
-    def _apply_late(self, order: LiveOrder, request: EditRequest, at: datetime) -> None:
-        if order.live:
-            order.status = OrderStatus.OPEN
-            if self.judge_edit(request).success:
-                self._apply(order, request, at)
-
-    def _apply(self, order: LiveOrder, request: EditRequest, at: datetime) -> None:
-        price, size, stop = self._edited(order, request)
-        old = order.configuration
-        keeps_place = price == old.limit_price and size <= order.size and stop == old.stop_price
-        order.edit_history = [*order.edit_history, EditRecord(price=price, size=size, accepted_at=at)][-EDITS_KEPT:]
-        order.size = size
-        order.configuration = Configuration(
-            kind=old.kind,
-            base_size=size,
-            limit_price=price,
-            post_only=old.post_only,
-            end_time=old.end_time,
-            stop_price=stop,
-            stop_direction=old.stop_direction,
-            stop_trigger_price=old.stop_trigger_price,
-        )
-        order.updated = at
-        self._judge_worst(order)
-        if keeps_place:
-            return
-        ticks_of = self._lifecycle.ticks_of
-        self._state.books[order.product_id].remove(order)
-        order.ticks = ticks_of(order.product_id, price)
-        if order.order_type is OrderType.STOP_LIMIT:
-            order.stop_ticks = ticks_of(order.product_id, stop)
-        if order.resting:
-            self._lifecycle.meet(order, at)
-
-
-def _no(reason: str, preview: str = UNKNOWN_PREVIEW) -> EditAnswer:
-    return EditAnswer(success=False, edit_failure_reason=reason, preview_failure_reason=preview)

@@ -188,7 +188,7 @@ class Exchange:
     def edit(self, request: EditRequest) -> EditAnswer:
         """Changes size or price of an open GTC order; its id stays."""
         with self._entered() as core:
-            return core.entries.edit(request)
+            return core.edits.edit(request)
 
     def edit_preview(self, request: EditRequest) -> EditPreview:
         """What the edit would do now; nothing changes."""

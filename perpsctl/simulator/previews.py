@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from perpsctl.simulator.admission import UNKNOWN, UNKNOWN_PREVIEW, Admission
 from perpsctl.simulator.book import commission_parts
-from perpsctl.simulator.entries import Entries
+from perpsctl.simulator.edits import Edits
 from perpsctl.simulator.lifecycle import Lifecycle
 from perpsctl.simulator.margin import Exposure, MarginState, liquidation_price
 from perpsctl.simulator.matching import Walk
@@ -21,11 +21,11 @@ NO_ERROR = frozenset({UNKNOWN_PREVIEW})
 class Previews:
     """Previews of one account."""
 
-    def __init__(self, state: State, lifecycle: Lifecycle, admission: Admission, entries: Entries) -> None:
+    def __init__(self, state: State, lifecycle: Lifecycle, admission: Admission, edits: Edits) -> None:
         self._state = state
         self._lifecycle = lifecycle
         self._admission = admission
-        self._entries = entries
+        self._edits = edits
         self._count = 0
 
     def preview(self, request: OrderRequest) -> Preview:
@@ -49,7 +49,7 @@ class Previews:
 
     def edit_preview(self, request: EditRequest) -> EditPreview:
         """The order as it would be after the edit."""
-        answer = self._entries.judge_edit(request)
+        answer = self._edits.judge(request)
         order = self._state.orders.get(request.order_id)
         if not answer.success or order is None:
             return EditPreview(errors=(answer,), preview=None)

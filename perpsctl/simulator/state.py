@@ -232,3 +232,27 @@ class State:
     def new_id(self, *parts: str | int) -> str:
         """An id no other order, fill or transfer of any account with this seed has."""
         return identifier(self.options.seed, self.account, *parts)
+
+    # -- for the judge -------------------------------------------------------------------------------
+
+    def log(
+        self, operation: str, client_order_id: str, product_id: str, answer: str, order_ids: tuple[str, ...]
+    ) -> None:
+        """Writes a request down as it truly went."""
+        self.requests.append(
+            JudgedRequest(
+                sequence=self.request_count,
+                received_at=self.now,
+                operation=operation,
+                client_order_id=client_order_id,
+                product_id=product_id,
+                answer=answer,
+                order_ids=order_ids,
+            )
+        )
+
+    def judge_worst(self, order: LiveOrder) -> None:
+        """Notes what the product's position could become at worst, either way, with this order accepted (R5)."""
+        held = self.contracts(order.product_id)
+        buys, sells = self.working(order.product_id)
+        order.worst_long, order.worst_short = held + buys, held - sells

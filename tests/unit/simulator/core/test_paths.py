@@ -138,6 +138,13 @@ def test_recent_trades_are_dated_newest_first_and_hold_our_own(exchange: Exchang
     assert exchange.product(BIP).price == view.trades[0].price
 
 
+def test_the_last_price_follows_a_price_set_by_control_at_once(exchange: Exchange) -> None:
+    exchange.control.set_price(BIP, D(50000))
+    view = exchange.product(BIP)
+    assert view.mid_market_price is not None
+    assert abs(view.price - view.mid_market_price) <= 5
+
+
 # -- recordings ----------------------------------------------------------------------------------------
 
 PRICED = [
@@ -211,6 +218,7 @@ def test_a_recording_has_a_past_even_before_its_first_row(tmp_path: Path) -> Non
     past = minutes(exchange, START - timedelta(hours=2), START - timedelta(minutes=1), Granularity.ONE_MINUTE)
     assert abs(past[0].close - 60000) < 300, "it joins the first row"
     assert len({c.close for c in past}) > 20, "and moves"
+    assert exchange.product(BIP).price_percentage_change_24h != 0
 
 
 @needs_data
