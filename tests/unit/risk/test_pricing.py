@@ -171,3 +171,12 @@ def test_a_stop_limit_is_measured_from_its_trigger() -> None:
     found = reasons(stop("66000", "66665"))
     assert numbers(found, DenialCode.PRICE_OUTSIDE_COLLAR) == ("100.75757576", "100")
     assert set(reasons(stop("90005", "90005"))) == {DenialCode.PRICE_TOO_FAR}
+
+
+def test_exactly_the_minimum_of_depth_passes() -> None:
+    book = a_book(bids=[("59850", "100")], asks=[("60150", "1"), ("70000", "9")])
+    view = a_view(market=some_facts(book=book))
+    settings = {"order_impact_max_bps": "30", "liquidity_min_usd": "60150"}
+    assert reasons(market(size="0.01"), view, RiskLimits.from_mapping(settings)) == {}
+    more = RiskLimits.from_mapping({**settings, "liquidity_min_usd": "60150.01"})
+    assert numbers(reasons(market(size="0.01"), view, more), DenialCode.LIQUIDITY_BELOW_MIN) == ("60150", "60150.01")
