@@ -1,6 +1,7 @@
 """What the way out reports, and the small questions it asks of what was read. No reads, no writes."""
 
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal
 
 from perpsctl.domain.accounts import Position, PositionsRead
@@ -78,5 +79,6 @@ def pending_payload(pending: ExitPending) -> dict[str, object]:
         "reason": pending.reason,
     }
     if pending.retry_at is not None:
-        payload["retry_at"] = pending.retry_at.isoformat()
+        utc = pending.retry_at.astimezone(UTC).replace(tzinfo=None)
+        payload["retry_at"] = f"{utc.isoformat(timespec='microseconds')}Z"  # RFC 3339, as the journal's views read it
     return payload

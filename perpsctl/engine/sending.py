@@ -6,7 +6,7 @@ journal only the exit road goes on, and only when its intent is durable in the s
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Protocol
 
 from perpsctl.domain.accounts import Booked
@@ -16,6 +16,7 @@ from perpsctl.domain.numbers import Size
 from perpsctl.domain.orders import (
     Accepted,
     ApprovedOrder,
+    EditIntent,
     NotSent,
     OrderIntent,
     QuantizedEdit,
@@ -41,9 +42,11 @@ EditJudge = Callable[[Booked], ApprovedChange | Denied]
 class ExitSpool(Protocol):
     """Where exit intents go when the journal is broken; durable when a method returns, JournalUnavailable otherwise."""
 
-    def append(self, intent: OrderIntent, sent_size: Size, at: datetime) -> None: ...
+    def keep_decision(
+        self, intent: OrderIntent | EditIntent, sent_size: Size, verdict: Approved | ApprovedChange
+    ) -> None: ...
 
-    def append_outcome(self, intent_id: IntentId, outcome: SubmitOutcome, at: datetime) -> None: ...
+    def keep_outcome(self, intent_id: IntentId, outcome: SubmitOutcome) -> None: ...
 
 
 class OutcomeUnrecorded(JournalUnavailable):
@@ -128,12 +131,12 @@ class Sender:
         verdict = judge()
         if isinstance(verdict, Denied):
             return verdict
-        self._spool.append(order.intent, order.size, self._clock.now())  # step: spool_intent
+        self._spool.keep_decision(order.intent, order.size, verdict)  # step: spool_intent
         outcome = self._submit(verdict.order, judged, unbounded=unbounded)  # step: submit_spooled
         self._resolver.watched(order.intent.id, self._clock.now())
         notes = (f"the journal is broken ({broken.message}); this exit is in the spool", *verdict.notes)
         try:
-            self._spool.append_outcome(order.intent.id, outcome, self._clock.now())  # step: spool_outcome
+            self._spool.keep_outcome(order.intent.id, outcome)  # step: spool_outcome
         except JournalUnavailable as error:
             notes += (f"its outcome could not be spooled: {error.message}",)
         return Sent(outcome=outcome, notes=notes)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from perpsctl.domain.accounts import Booked, TradingState
-from perpsctl.domain.errors import UsageError
+from perpsctl.domain.errors import UsageError, VenueUnreachable
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, client_order_id
 from perpsctl.domain.orders import Accepted, OrderIntent, OrderType, Origin, Road, TimeInForce
 from perpsctl.domain.reports import HaltState, PlaceReport
@@ -46,7 +46,7 @@ class Ticker:
 
     def tick(self) -> None:
         """One bounded round. Raises what the loop has to know: venue errors, JournalUnavailable, our own bugs."""
-        self._reconcile_when_due()  # step: tick_reconcile
+        unread = self._reconcile_when_due()  # step: tick_reconcile
         self._end_doubts()  # step: tick_doubts
         tracked, seen, booked = self._read()  # step: tick_read
         halted = self._watch(seen, tracked, booked)  # step: tick_watch
@@ -54,6 +54,8 @@ class Ticker:
             self._stand_down()
             self._retry_exits()
             return
+        if unread is not None:
+            raise unread
         _raise_first(tracked.problems + seen.problems)
         self._retry_exits()
         if not self._dry_run:
@@ -62,17 +64,20 @@ class Ticker:
 
     # --- evidence first -----------------------------------------------------------------------------------------
 
-    def _reconcile_when_due(self) -> None:
+    def _reconcile_when_due(self) -> VenueUnreachable | None:
+        """What kept it from being whole: nothing is proposed until it was, but the watch goes on."""
         now = self._engine.clock.monotonic_ns()
         due = RECONCILE_EVERY // timedelta(microseconds=1) * 1000
         if self._reconciled_at is not None and now - self._reconciled_at < due:
-            return
+            return None
         report = self._engine.reconciler.run()
         if report.unread:
-            self._engine.venue.live_orders()  # raises what keeps us from reading: the loop backs off and comes back
-            return
-        self._desynced = frozenset(ProductId(b.subject) for b in report.breaks if b.kind == "position")
+            return VenueUnreachable(f"reconcile could not read everything: {report.unread[0]}")
+        self._desynced = frozenset(
+            ProductId(each.subject) for each in report.breaks if each.kind == "position" and not each.settled
+        )
         self._reconciled_at = now
+        return None
 
     def _end_doubts(self) -> None:
         for record in self._engine.journal.in_doubt():

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from perpsctl.domain.accounts import OrdersRead
-from perpsctl.domain.errors import JournalUnavailable, VenueSpokeStrangely
+from perpsctl.domain.errors import InvariantBroken, JournalUnavailable, VenueSpokeStrangely
 from perpsctl.domain.ids import IntentId, VenueOrderId
 from perpsctl.domain.orders import EditIntent, Fill, FillKind, VenueOrder
 from perpsctl.domain.ports import Clock, Journal, Venue
@@ -84,7 +84,7 @@ class Tracker:
             for order, intent_id in orders:
                 self.book_order(order, intent_id)
             self._fills_of_short(reads)
-        except JournalUnavailable as error:
+        except (JournalUnavailable, InvariantBroken) as error:  # the latter: an exit that only the spool knows yet
             reads.note("journal", error)
         return reads.problems
 

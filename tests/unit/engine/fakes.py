@@ -2,6 +2,7 @@
 honest about its semantics, a clock that only moves when told, the real latch behind the halts.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -629,6 +630,7 @@ class FakeJournal:
         self._write("record_event")
         if kind is EventKind.EXIT_PENDING:
             retry_at = payload.get("retry_at")
+            assert retry_at is None or re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", str(retry_at))
             product_id = ProductId(str(payload["product_id"]))
             self.exits[product_id] = ExitPending(
                 product_id=product_id,
@@ -845,16 +847,18 @@ class MemorySpool:
     """Keeps exit intents in memory; `broken` makes it refuse."""
 
     def __init__(self) -> None:
-        self.intents: list[OrderIntent] = []
+        self.intents: list[OrderIntent | EditIntent] = []
         self.outcomes: list[tuple[IntentId, SubmitOutcome]] = []
         self.broken = False
 
-    def append(self, intent: OrderIntent, sent_size: Size, at: datetime) -> None:
+    def keep_decision(
+        self, intent: OrderIntent | EditIntent, sent_size: Size, verdict: Approved | ApprovedChange
+    ) -> None:
         if self.broken:
             raise JournalUnavailable("the spool takes no rows")
         self.intents.append(intent)
 
-    def append_outcome(self, intent_id: IntentId, outcome: SubmitOutcome, at: datetime) -> None:
+    def keep_outcome(self, intent_id: IntentId, outcome: SubmitOutcome) -> None:
         self.outcomes.append((intent_id, outcome))
 
 

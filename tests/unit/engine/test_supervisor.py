@@ -283,7 +283,7 @@ def test_a_venue_that_comes_back_is_traded_on_again(house: House) -> None:
     assert result.summary.accepted == 1
 
 
-@pytest.mark.parametrize("read", ["live_orders", "account", "positions", "book", "fills"])
+@pytest.mark.parametrize("read", ["live_orders", "orders_since", "account", "positions", "book", "fills", "product"])
 def test_L5_the_strategy_is_not_asked_while_a_read_fails(house: House, read: str) -> None:
     strategy = Scripted(buy())
     house.venue.fail(read)
@@ -430,6 +430,14 @@ def test_a_venue_without_good_till_date_is_named_not_built(house: House) -> None
     house.venue.native_gtd = False
     with pytest.raises(NotBuiltYet):
         run(house, Scripted(), ticks=1)
+
+
+def test_the_watch_goes_on_while_reconcile_cannot_read(house: House) -> None:
+    house.venue.fail("orders_since")
+    house.engine.views.fresh(PRODUCT)
+    house.venue.equity = "979000"
+    run(house, Scripted(buy()), ticks=2)
+    assert house.halts.facts().state is HaltState.ENGAGED
 
 
 def test_heartbeats_are_written(house: House) -> None:
