@@ -266,7 +266,7 @@ class RiskLimits:
     duplicate_guard_s: int = _whole(
         30,
         unit="s",
-        most=3600,
+        most=60,  # the journal hands over the intents of its last two minutes: a longer guard would not see them all
         definition="no second intent of the same product, side, size, price and reason, unless the first ended empty",
     )
     resting_ttl_s: int = _whole(

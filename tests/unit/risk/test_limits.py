@@ -117,6 +117,7 @@ def test_a_number_that_is_hostile_or_absurd_is_refused_by_name(name: str, value:
         ("mark_age_max_s", "61"),
         ("clock_skew_max_ms", "10001"),
         ("resting_ttl_s", "4"),
+        ("duplicate_guard_s", "61"),
         ("leverage_max", "101"),
         ("loss_policy", "ignore"),
         ("loss_policy", "FLATTEN"),
