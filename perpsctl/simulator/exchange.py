@@ -74,7 +74,7 @@ class Exchange:
         self._lock = threading.RLock()
         self.options = Options() if options is None else options
         self.faults = Faults(clock.now) if faults is None else faults
-        self._core = Core(self.options, clock.now(), 1, self.faults)
+        self._core = Core(self.options, clock.now(), self.options.first_account, self.faults)
         self.control = Control(self._entered)
 
     @contextmanager

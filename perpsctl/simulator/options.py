@@ -50,3 +50,4 @@ class Options:
     replay: ReplaySpec | None = None
     depth_usd: Decimal = Decimal("1600000")  # resting within 25 bps of mid, per side, about
     max_open_orders: int = 500
+    first_account: int = 1  # the number of this start: whoever starts an exchange anew on one home counts it on

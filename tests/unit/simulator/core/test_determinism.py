@@ -85,6 +85,13 @@ def test_a_reset_is_a_new_account_on_the_same_path(exchange: Exchange, clock: Ma
     assert fresh.order_id != answer.order_id
 
 
+def test_a_start_that_counts_on_is_another_account_with_other_order_ids() -> None:
+    first, second = (Exchange(ManualClock(START), Options(first_account=number)) for number in (1, 2))
+    assert first.portfolio_uuid != second.portfolio_uuid
+    orders = [exchange.create(a_request(price=50000, client_order_id="same")) for exchange in (first, second)]
+    assert len({order.order_id for order in orders if isinstance(order, Placed)}) == 2
+
+
 def test_a_clock_that_steps_back_moves_nothing_back_J8(exchange: Exchange, clock: ManualClock) -> None:
     clock.advance(100)
     order = exchange.create(a_request(price=50000))
