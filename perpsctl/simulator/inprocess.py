@@ -25,7 +25,7 @@ from perpsctl.simulator.faces.messages import Reply, Request, first_of, whole, w
 from perpsctl.simulator.faces.us import NOT_ANSWERED, Intake
 from perpsctl.simulator.faults import Effect, EffectKind
 
-HOST = "sim.localhost"
+HOST = "127.0.0.1:1"  # loopback, as the client demands of a simulator; nobody listens there
 ORIGIN = f"http://{HOST}"
 _WITHOUT_LIMIT_MS = 1 << 40
 _BEFORE_A_BYTE = frozenset({EffectKind.REFUSE_CONNECTION, EffectKind.DNS_FAILURE})
@@ -211,7 +211,7 @@ def _response(request: requests.PreparedRequest, reply: Reply, broken: io.RawIOB
 
 def _not_connected(effect: Effect, request: requests.PreparedRequest) -> requests.ConnectionError:
     """Proof that nothing was sent: urllib3 says NewConnectionError before any byte leaves."""
-    connection = HTTPConnection(HOST)
+    connection = HTTPConnection("127.0.0.1", 1)
     error: NewConnectionError = (
         NameResolutionError(HOST, connection, socket.gaierror(-2, "Name or service not known"))
         if effect.kind is EffectKind.DNS_FAILURE

@@ -10,9 +10,10 @@ import requests
 import urllib3
 
 from perpsctl.simulator.inprocess import HOST, ORIGIN, InProcessAdapter
+from tests.unit.simulator.faces import trader
 from tests.unit.simulator.faces.trader import START, V3, Trader
 
-assert HOST == "sim.localhost"
+assert HOST == trader.HOST
 
 
 class Client:

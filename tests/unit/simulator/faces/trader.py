@@ -17,7 +17,7 @@ from perpsctl.simulator.faces.messages import Reply, Request
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 V3 = "/api/v3/brokerage"
 BIP = "BIP-20DEC30-CDE"
-HOST = "sim.localhost"
+HOST = "127.0.0.1:1"
 
 
 def private_key(file_text: str) -> EllipticCurvePrivateKey | Ed25519PrivateKey:
