@@ -15,7 +15,7 @@ from perpsctl.domain.market import BookView
 from perpsctl.domain.numbers import Price, Size, step_down, step_up
 from perpsctl.domain.products import Product
 from perpsctl.domain.sides import Side
-from perpsctl.engine.strategies import Proposal, StrategyState, Wish, Working
+from perpsctl.engine.strategies.protocol import Proposal, StrategyState, Wish, Working
 
 PATIENCE: Final = timedelta(seconds=12)  # how long an unfilled entry rests before it is cancelled
 EXIT_PATIENCE: Final = timedelta(seconds=8)  # how long a reducing order rests before the way out is taken
