@@ -46,7 +46,8 @@ from perpsctl.journal.entries import (
 )
 from perpsctl.journal.ledger import Happened, Ledger, flow_of
 
-ENDED_KEPT = timedelta(minutes=5)  # the duplicate guard looks back 30 s; the rest is slack for a clock that steps
+ENDED_KEPT = timedelta(minutes=5)  # what the views below need, and slack for a clock that steps
+RECENT = timedelta(minutes=2)  # the duplicate guard looks back 30 s
 MINUTE = timedelta(minutes=1)
 SENT_KEPT = timedelta(minutes=10)
 
@@ -290,7 +291,7 @@ class State:
             intent, terms, record = held.record.intent, held.terms, held.record
             if not isinstance(intent, OrderIntent) or not isinstance(terms, OrderTerms):
                 continue
-            if record.committed_at < now - ENDED_KEPT:
+            if record.committed_at < now - RECENT:
                 continue
             yield RecentIntent(
                 intent_id=intent.id,

@@ -43,6 +43,11 @@ _KNOWN_REFS = select(events.c.ref).where(
     events.c.kind == Kind.FILL.value,
     events.c.ref.in_(bindparam("ids", expanding=True)),
 )
+_KNOWN = (
+    select(events.c.seq)
+    .where(events.c.account == bindparam("account"), events.c.intent_id == bindparam("id"), _DECIDED)
+    .limit(1)
+)
 _OWNER = (
     select(events.c.intent_id)
     .where(
@@ -81,6 +86,8 @@ class History:
 
     def tracked(self, intent_id: IntentId) -> Tracked | None:
         """One intent, folded from its rows; None when it was never decided."""
+        if not self._database.rows(_KNOWN, {"account": self._account, "id": intent_id}):
+            return None
         return self._fold([intent_id]).get(intent_id)
 
     def intents(self, *, since: datetime | None, limit: int | None) -> tuple[Tracked, ...]:

@@ -134,6 +134,7 @@ def connect(path: Path, busy_timeout: timedelta) -> Connection:
             connection.exec_driver_sql(f"PRAGMA {each}")
     except DatabaseTrouble:
         connection.close()
+        engine.dispose()  # the pool keeps its one connection open otherwise
         raise
     return connection
 
