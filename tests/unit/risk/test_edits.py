@@ -90,3 +90,24 @@ def test_a_reduce_only_order_stays_one_after_the_edit_R7() -> None:
     assert edit_reasons(within, view) == {}
     beyond = an_edit(old_size="0.01", new_size="0.03", reduce_only=True)
     assert numbers(edit_reasons(beyond, view), DenialCode.NOT_REDUCING) == ("0.03", "0.02")
+
+
+def test_what_has_filled_is_in_the_position_and_no_longer_in_the_order() -> None:
+    # 0.10 of 0.16 filled: 0.10 held and 0.06 to come are 0.16, one contract below the bound.
+    view = a_view(
+        positions=positions_read(a_position(coin="0.10")),
+        booked=a_booked(live=(a_live_order(intent_id="intent-0001", venue_order_id="venue-0001", remaining="0.06"),)),
+        orders=orders_read(an_order(size="0.16", filled="0.10")),
+    )
+    partly = {"old_size": "0.16", "filled": "0.10", "new_price": "59905"}
+    assert edit_reasons(an_edit(new_size="0.16", **partly), view) == {}
+    found = edit_reasons(an_edit(new_size="0.17", **partly), view)
+    assert numbers(found, DenialCode.POSITION_ABOVE_MAX) == ("0.0102", "0.01")
+
+
+def test_of_two_sources_that_differ_about_the_order_under_edit_the_larger_counts() -> None:
+    odd = a_view(
+        booked=a_booked(live=(a_live_order(intent_id="intent-0001", remaining="0.01"),)),
+        orders=orders_read(an_order(client_order_id=None, size="0.17")),
+    )
+    assert set(edit_reasons(an_edit(new_size="0.02", new_price="59900"), odd)) == {DenialCode.POSITION_ABOVE_MAX}
