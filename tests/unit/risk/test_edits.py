@@ -1,7 +1,7 @@
 """Edits: exposure is the larger of old and new; what only takes back meets validity and status alone (design 5, E24)."""
 
 from perpsctl.domain.accounts import RiskView
-from perpsctl.domain.verdicts import ApprovedChange, DenialCode
+from perpsctl.domain.verdicts import ApprovedChange, Denial, DenialCode
 from perpsctl.risk.judge import evaluate_edit
 from perpsctl.risk.limits import RiskLimits
 from tests.builders import (
@@ -99,9 +99,12 @@ def test_what_has_filled_is_in_the_position_and_no_longer_in_the_order() -> None
         booked=a_booked(live=(a_live_order(intent_id="intent-0001", venue_order_id="venue-0001", remaining="0.06"),)),
         orders=orders_read(an_order(size="0.16", filled="0.10")),
     )
-    partly = {"old_size": "0.16", "filled": "0.10", "new_price": "59905"}
-    assert edit_reasons(an_edit(new_size="0.16", **partly), view) == {}
-    found = edit_reasons(an_edit(new_size="0.17", **partly), view)
+
+    def after(new_size: str) -> dict[DenialCode, Denial]:
+        return edit_reasons(an_edit(old_size="0.16", filled="0.10", new_size=new_size, new_price="59905"), view)
+
+    assert after("0.16") == {}
+    found = after("0.17")
     assert numbers(found, DenialCode.POSITION_ABOVE_MAX) == ("0.0102", "0.01")
 
 
