@@ -77,7 +77,7 @@ SENTENCES: Mapping[Problem, str] = MappingProxyType(
         Problem.TLS: "the venue's certificate or TLS handshake was refused",
         Problem.PROXY: "a proxy stands between us and the venue; none is used",
         Problem.TIMEOUT: "the venue did not answer before the deadline",
-        Problem.RESET: "the connection was reset",
+        Problem.RESET: "the connection was lost",
         Problem.CUT_SHORT: "the answer was cut short",
         Problem.TOO_LARGE: "the answer is over the cap",
         Problem.ENCODED: "the answer is compressed, which was not asked for",
@@ -154,7 +154,7 @@ _ROWS: tuple[tuple[Problem, tuple[type[BaseException], ...]], ...] = (
         ),
     ),
     (
-        Problem.NOT_CONNECTED,
+        Problem.RESET,  # never "not connected": what only says "connection error" proves nothing
         (urllib3.exceptions.PoolError, requests.exceptions.ConnectionError, ConnectionError),
     ),
 )
@@ -166,14 +166,25 @@ _BEFORE_FIRST_BYTE = frozenset({Problem.NO_ADDRESS, Problem.NOT_CONNECTED, Probl
 
 def classify(error: BaseException) -> Problem:
     """The name of a failure, found anywhere in its chain of causes."""
-    chain = tuple(_chain(error))
+    return _named(error, tuple(_chain(error)))
+
+
+def proves_nothing_written(error: BaseException) -> bool:
+    """True when the failure itself says that no connection came about, for adapters that cannot tell us more.
+
+    What was merely being handled when it was raised (`__context__`) is no proof.
+    """
+    return _named(error, tuple(_chain(error, contexts=False))) in _BEFORE_FIRST_BYTE
+
+
+def _named(error: BaseException, chain: tuple[BaseException, ...]) -> Problem:
     for problem, kinds in _ROWS:
         if any(isinstance(link, kinds) for link in chain):
             return problem
     return Problem.BAD_REQUEST if isinstance(error, ValueError) else Problem.OTHER
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _chain(error: BaseException, *, contexts: bool = True) -> Iterator[BaseException]:
     """The error and what it wraps, each once, nearest first; bounded."""
     seen: dict[int, BaseException] = {}
     waiting = [error]
@@ -183,7 +194,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen[id(link)] = link
         yield link
-        wrapped = (*link.args, getattr(link, "reason", None), link.__cause__, link.__context__)
+        wrapped = (*link.args, getattr(link, "reason", None), link.__cause__, link.__context__ if contexts else None)
         waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
 
 
@@ -349,7 +360,7 @@ class Transport:
         except _CAUGHT as failure:
             problem = classify(failure)
             detail = _detail(problem, failure)
-            proven = not call.touched if own_socket else problem in _BEFORE_FIRST_BYTE
+            proven = not call.touched if own_socket else proves_nothing_written(failure)
             return NotWritten(problem=problem, detail=detail) if proven else Written(problem=problem, detail=detail)
         return Answered(
             status=response.status_code,

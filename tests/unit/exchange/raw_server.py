@@ -1,5 +1,6 @@
 """A hand-written server that answers bytes, so that it can answer wrong ones. Loopback, ephemeral port, stops by itself."""
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -33,10 +34,8 @@ class Peer:
         if reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         else:
-            try:
+            with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         self.connection.close()
         self.open = False
 

@@ -33,7 +33,8 @@ def test_a_token_says_what_the_venue_wants_and_another_library_verifies_it(pem, 
 
 
 def test_reads_are_valid_for_120_seconds_and_writes_for_20() -> None:
-    assert (READ_TTL, WRITE_TTL) == (timedelta(seconds=120), timedelta(seconds=20))
+    assert timedelta(seconds=120) == READ_TTL
+    assert timedelta(seconds=20) == WRITE_TTL
 
 
 def test_a_fraction_of_a_second_never_makes_a_token_start_in_the_future() -> None:
