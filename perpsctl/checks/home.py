@@ -100,6 +100,8 @@ def switch_released(ctx: CheckContext) -> Finding:
         return passed(told)
     since = "" if facts.since is None else f" {age(ctx.clock.now() - facts.since)} ago"
     why = f"; by {facts.by or 'nobody named'}{since}: {facts.reason}" if facts.reason or facts.by else ""
+    if facts.journal.startswith("unreadable") and facts.latch == "released":
+        return failed(f"counts as engaged: {told}", fix="mend the journal first: see journal.integrity")
     return failed(f"engaged: {told}{why}", fix="look why, then `perpsctl killswitch release --ack REASON`")
 
 

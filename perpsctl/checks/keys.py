@@ -92,7 +92,7 @@ def _sampled(ctx: CheckContext, purpose: KeyPurpose) -> Finding:
         return unknown(f"{SAMPLES} answers, none of them seen on the wire", fix="a bug in perpsctl: report this line")
     last = next((seen.request_id for seen in reversed(made) if seen.request_id), "none sent")
     told = f"{SAMPLES} of {SAMPLES} accepted, p50 {ms(percentile(times, 50))}, last request id {last}"
-    denied = sum(1 for seen in made if seen.status == 401)
+    denied = sum(1 for seen in ctx.venues.seen() if seen.signed_as is purpose and seen.status == 401)
     if denied:
         return warned(
             f"{told}; {plural(denied, 'refusal')} (HTTP 401) on the way",

@@ -25,6 +25,8 @@ PREFLIGHT: tuple[Check[CheckContext], ...] = (
     venue.SKEW,
     keys.ADDRESS,
     keys.TRADE_AUTH,
+    keys.MONITOR_AUTH,
+    keys.ANALYTICS_AUTH,
     keys.LEAST_PRIVILEGE,
     keys.PORTFOLIO,
     venue.DISCOVERED,

@@ -31,11 +31,11 @@ def journal_whole(ctx: CheckContext) -> Finding:
     except (CredentialsError, VenueRefusedUs, VenueUnreachable) as unopened:
         why = f"whose journal it is could not be asked: {unopened.message}"
         return unknown(why, fix="pin the portfolio in the profile, or mend the key")
-    told = f"{plural(found.rows, 'row')} of {account}"
-    if not found.sound:
+    if not found.sound:  # how many rows there are is not known then
         first = "no row can be named" if found.first_bad is None else f"first bad row {found.first_bad}"
-        return failed(f"{told}; {first}: {found.problem}", fix=_RESTORE)
-    return passed(f"{told}, verified from row {found.verified_from}, head {found.head[:16] or 'none: empty'}")
+        return failed(f"{account}: {first}: {found.problem}", fix=_RESTORE)
+    head = found.head[:16] or "none: empty"
+    return passed(f"{plural(found.rows, 'row')} of {account}, verified from row {found.verified_from}, head {head}")
 
 
 def none_in_doubt(ctx: CheckContext) -> Finding:

@@ -113,9 +113,14 @@ def _row(check: Check[C], finding: Finding, took_ms: int) -> Row:
         status=finding.status,
         grave=check.grave,
         evidence=shown(finding.evidence, MAX_EVIDENCE),
-        fix=shown(finding.fix, MAX_EVIDENCE),
+        fix=shown(finding.fix or _page(check, finding), MAX_EVIDENCE),
         took_ms=took_ms,
     )
+
+
+def _page(check: Check[C], finding: Finding) -> str:
+    """Where to read on, for an ending that stops and brought no advice of its own."""
+    return "" if finding.status in (Status.PASS, Status.SKIP) else f"see docs/checks.md#{check.id}"
 
 
 def _validate(checks: Sequence[Check[C]]) -> None:
