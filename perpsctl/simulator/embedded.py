@@ -5,6 +5,7 @@ Every start and every reset is a new account with new keys; the old ones are wor
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from perpsctl.simulator.clock import Clock
@@ -24,10 +25,9 @@ class Embedded:
         self, clock: Clock, options: Options | None = None, *, folder: Path | None = None, accounts_before: int = 0
     ) -> None:
         self.clock = clock
-        self.exchange = Exchange(clock, options)
-        # The core counts its accounts from one; a home's earlier ones are passed over, so that no id is ever seen twice.
-        for _ in range(accounts_before):
-            self.exchange.reset()
+        # A home's earlier accounts are passed over, so that no id is ever seen twice.
+        chosen = replace(Options() if options is None else options, first_account=accounts_before + 1)
+        self.exchange = Exchange(clock, chosen)
         self.keys = KeyRing(())
         self.us = UsFace(self.exchange, self.keys)
         self.account = accounts_before

@@ -42,6 +42,7 @@ from perpsctl.simulator.faults import EffectKind
 from perpsctl.simulator.identity import replace_private_file
 from perpsctl.simulator.launcher import LIFE_LOCK, STATE_FILE, SimOptions, process_start
 from perpsctl.simulator.options import CalendarMode, Dedupe, Options, ReplaySpec
+from perpsctl.simulator.recordings import BadRecording
 from perpsctl.simulator.sockets import Connection, connection_of, deliver, refusing, whole_body
 from perpsctl.simulator.tls import loopback_certificates
 
@@ -68,9 +69,12 @@ class Server:
         self._servers: list[_QuietServer] = []
         self._token = secrets.token_urlsafe(32)
         self._log = _access_log(folder / ACCESS_LOG)
-        self.embedded = Embedded(
-            SystemClock(), core_options(options), folder=folder, accounts_before=_accounts_before(folder)
-        )
+        try:
+            self.embedded = Embedded(
+                SystemClock(), core_options(options), folder=folder, accounts_before=_accounts_before(folder)
+            )
+        except BadRecording as refused:
+            raise UsageError(f"the recording cannot be replayed: {shown(str(refused))}") from None
         self._control = ControlFace(
             self.embedded,
             self._token,

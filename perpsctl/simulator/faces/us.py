@@ -5,6 +5,7 @@ the core. Nothing here waits or touches a socket: a shell carries out delays and
 and `answer` apart where a delay lies between them.
 """
 
+import itertools
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
@@ -83,6 +84,7 @@ class UsFace:
         self._previous: Reply | None = None
         self._late: list[_Late] = []
         self._lock = threading.Lock()
+        self._served_count = itertools.count(1)
         self._date = ("", datetime.fromtimestamp(0, UTC))
 
     def handle(self, request: Request) -> Reply:
@@ -263,7 +265,9 @@ class UsFace:
                     pass
         if true_reply.status != NOT_ANSWERED:
             self._previous = true_reply
-        return replace(reply, headers=(("date", self._date_header()), *reply.headers), effects=effects)
+        # An id to name in evidence; production's edge sends one under several names, its form is nowhere documented.
+        trace = ("trace-id", f"{next(self._served_count):016x}")
+        return replace(reply, headers=(("date", self._date_header()), trace, *reply.headers), effects=effects)
 
     def _date_header(self) -> str:
         """The venue's clock, offset of fault A1 included: what clients measure skew by."""

@@ -162,9 +162,10 @@ def test_fills_end_their_pages_with_an_empty_cursor_and_take_order_ids_alone(tra
     assert fills["cursor"] == ""
     assert sum(int(fill["size"]) for fill in fills["fills"]) == 3
     assert all(fill["fillSource"] == "FILL_SOURCE_CLOB" for fill in fills["fills"])
-    refused = trader.ask("GET", "/orders/historical/fills", f"order_ids={order_id}&product_id={BIP}")
-    assert refused.status == 400
-    assert error(refused)["error_details"] == "cannot pass order_ids with other filters"
+    for other in (f"product_id={BIP}", "product_types=FUTURE"):
+        refused = trader.ask("GET", "/orders/historical/fills", f"order_ids={order_id}&{other}")
+        assert refused.status == 400
+        assert error(refused)["error_details"] == "cannot pass order_ids with other filters"
 
 
 def test_edit_and_cancel_answer_per_order_with_http_200(trader: Trader) -> None:
@@ -362,6 +363,12 @@ def test_budget_headers_are_lower_case_and_count_down(trader: Trader) -> None:
     assert first["x-ratelimit-limit"] == "30"
     assert int(first["x-ratelimit-remaining"]) == int(second["x-ratelimit-remaining"]) + 1
     assert "x-ratelimit-reset" in first
+
+
+def test_every_answer_carries_an_id_of_its_own_and_the_venues_time(trader: Trader) -> None:
+    first, second = (dict(trader.ask("GET", "/accounts").headers) for _ in range(2))
+    assert first["trace-id"] != second["trace-id"]
+    assert first["date"] == "Sun, 22 Nov 2026 10:00:00 GMT"
 
 
 def test_a_429_is_json_or_by_switch_the_html_page_production_has_sent(trader: Trader) -> None:
