@@ -11,8 +11,6 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from perpsctl.domain.errors import (
     CredentialsError,
     PerpsctlError,
@@ -39,7 +37,7 @@ SKEW_NAMED = timedelta(seconds=30)  # fault T4: from here on the clock is named 
 _SECOND = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,9 @@ class CountingIds:
 class OpenGate:
     """A gate that lets everything through and tells what happened when."""
 
-    def __init__(self, on_enter: Callable[[], None] = lambda: None, on_exit: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, on_enter: Callable[[], object] = lambda: None, on_exit: Callable[[], object] = lambda: None
+    ) -> None:
         self.entered = 0
         self.left = 0
         self._on_enter = on_enter
@@ -136,7 +138,7 @@ Answer = tuple[int, dict[str, str], bytes] | BaseException
 Handler = Callable[[Call], Answer]
 
 
-def reply(body: object, status: int = 200, **headers: str) -> Answer:
+def reply(body: object, status: int = 200, /, **headers: str) -> Answer:
     """An answer with a JSON body; header names are written with underscores."""
     told = {name.replace("_", "-"): value for name, value in headers.items()}
     return status, {"content-type": "application/json", **told}, json.dumps(body).encode()

@@ -2,6 +2,7 @@ import base64
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,9 @@ def halves_apart() -> str:
         (halves_apart, "public half does not belong"),
     ],
 )
-def test_a_damaged_key_says_what_is_wrong_with_it_and_nothing_of_what_is_in_it(damaged, said: str) -> None:
+def test_a_damaged_key_says_what_is_wrong_with_it_and_nothing_of_what_is_in_it(
+    damaged: Callable[[], str], said: str
+) -> None:
     text = damaged()
     with pytest.raises(CredentialsError) as caught:
         from_values(KEY_NAME, Secret(text))

@@ -30,13 +30,13 @@ def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
 
 
 # The roots of the trees: nobody raises them bare, and what is raised under them is named one by one.
-ROOTS = {
+ROOTS: set[type[BaseException]] = {
     requests.exceptions.RequestException,
     requests.exceptions.HTTPError,  # raise_for_status, which nobody here calls
     urllib3.exceptions.HTTPError,
     urllib3.exceptions.TimeoutStateError,  # misuse of urllib3's own timer
 }
-ON_THE_WIRE = [
+ON_THE_WIRE: list[type[BaseException]] = [
     *exceptions_of(requests.exceptions),
     *exceptions_of(urllib3.exceptions),
     *(each for each in exceptions_of(http.client) if each.__module__ == "http.client"),
@@ -47,21 +47,23 @@ ON_THE_WIRE = [
 ]
 
 
+def _name(kind: type[BaseException]) -> str:
+    return f"{kind.__module__}.{kind.__name__}"
+
+
 def bare(kind: type[BaseException]) -> BaseException:
     made = kind.__new__(kind)
     BaseException.__init__(made)
     return made
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(set(ON_THE_WIRE) - ROOTS, key=lambda kind: f"{kind.__module__}.{kind.__name__}")
-)
+@pytest.mark.parametrize("kind", sorted(set(ON_THE_WIRE) - ROOTS, key=_name))
 def test_a_failure_on_the_wire_is_caught_and_has_a_name(kind: type[BaseException]) -> None:
     assert issubclass(kind, transport._CAUGHT)
     assert classify(bare(kind)) is not Problem.OTHER
 
 
-@pytest.mark.parametrize("root", sorted(ROOTS, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("root", sorted(ROOTS, key=_name))
 def test_even_the_roots_are_caught(root: type[BaseException]) -> None:
     assert issubclass(root, transport._CAUGHT)
 

@@ -20,6 +20,7 @@ from perpsctl.domain.errors import (
 from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.orders import OrderStatus
 from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL
+from perpsctl.exchange.transport import ExchangeRecord
 from tests.builders import a_quantized
 from tests.unit.exchange.parts import (
     BIP,
@@ -596,7 +597,7 @@ def test_N17_a_cancel_answered_for_other_orders_is_no_answer() -> None:
 
 
 def test_each_request_leaves_a_record_for_probe_with_nothing_secret_in_it() -> None:
-    records = []
+    records: list[ExchangeRecord] = []
     venue, canned, _ = canned_venue(observer=records.append)
     headers = {"x_ratelimit_remaining": "29", "x_ratelimit_limit": "30", "x_request_id": "r-1", "set_cookie": "s"}
     canned.on("GET", "/key_permissions", reply(PERMISSIONS, date="Sun, 22 Nov 2026 12:00:00 GMT", **headers))

@@ -46,13 +46,12 @@ def sought(intent: OrderIntent | EditIntent | None = None, *, known: str | None 
 
 
 def looked(
-    *bodies: dict[str, Any], fills: list[dict[str, Any]] | Answer = (), what: Sought | None = None, **by_id: Answer
+    *bodies: dict[str, Any], fills: tuple[dict[str, Any], ...] = (), what: Sought | None = None, **by_id: Answer
 ) -> tuple[Sighting, Canned]:
     canned = Canned()
     canned.on("GET", f"/products/{BIP}", reply(product_body()))
     canned.on("GET", LIST, Shelf(*bodies))
-    answer = reply({"fills": list(fills), "cursor": ""}) if not isinstance(fills, tuple) or not fills else fills
-    canned.on("GET", "/orders/historical/fills", answer)
+    canned.on("GET", "/orders/historical/fills", reply({"fills": list(fills), "cursor": ""}))
     for order_id, told in by_id.items():
         canned.on("GET", f"/orders/historical/{order_id}", told)
     return a_venue(canned, clock=FakeClock()).search(what or sought()), canned
@@ -145,14 +144,14 @@ def test_E2_an_order_known_by_id_that_the_venue_denies_is_looked_for_in_the_list
 
 def test_E2_an_order_only_its_fills_tell_of_is_found() -> None:
     sighting, _ = looked(
-        fills=[fill_body(order_id="hidden")], hidden=reply({"order": order_body("hidden", status="FILLED")})
+        fills=(fill_body(order_id="hidden"),), hidden=reply({"order": order_body("hidden", status="FILLED")})
     )
     assert sighting.order is not None
     assert sighting.order.venue_order_id == "hidden"
 
 
 def test_fills_of_others_prove_nothing() -> None:
-    sighting, _ = looked(fills=[fill_body(order_id="x")], x=reply({"order": order_body("x", client_order_id="y")}))
+    sighting, _ = looked(fills=(fill_body(order_id="x"),), x=reply({"order": order_body("x", client_order_id="y")}))
     assert sighting.order is None
 
 

@@ -1,7 +1,7 @@
 """S1: neither the key nor a token is in anything that can be shown, whatever fails."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -15,6 +15,7 @@ from perpsctl.exchange.credentials import Credentials, Secret, from_values
 from perpsctl.exchange.hosts import endpoint_for
 from perpsctl.exchange.retrying import RetryPolicy
 from perpsctl.exchange.signing import Signer
+from perpsctl.exchange.transport import ExchangeRecord
 from perpsctl.systemports import SystemClock, SystemIds
 from tests.unit.exchange.parts import BIP, KEY_NAME, NOW, Canned, OpenGate, a_venue, ec_pem, reply, told_by
 from tests.unit.exchange.raw_server import Act, RawServer, http, says
@@ -29,7 +30,7 @@ def canary() -> Credentials:
     return from_values(KEY_NAME, Secret(PEM))
 
 
-class Broken(ec.EllipticCurvePrivateKey):
+class Broken:
     """A key whose every use fails, with the secret in reach of the failing frame."""
 
     def __init__(self, real: ec.EllipticCurvePrivateKey) -> None:
@@ -38,18 +39,13 @@ class Broken(ec.EllipticCurvePrivateKey):
     def sign(self, *_: Any, **__: Any) -> bytes:
         raise ValueError("the signature failed")
 
-    def public_key(self) -> Any:
+    def public_key(self) -> ec.EllipticCurvePublicKey:
         return self._real.public_key()
-
-    curve = property(lambda self: self._real.curve)
-    key_size = 256
-    exchange = private_numbers = private_bytes = sign
-    __copy__ = __deepcopy__ = lambda self, *_: self
 
 
 def test_a_failing_signature_shows_no_key() -> None:
     real = ec.generate_private_key(ec.SECP256R1())
-    signer = Signer(Credentials(KEY_NAME, Broken(real)), "h")
+    signer = Signer(Credentials(KEY_NAME, cast(ec.EllipticCurvePrivateKey, Broken(real))), "h")
     with pytest.raises(ValueError, match="the signature failed") as caught:
         signer.token("GET", "/p", now=NOW, ttl=QUICK.total, nonce="0")
     number = str(real.private_numbers().private_value)
@@ -86,7 +82,7 @@ def calls(venue: AdvancedTradeVenue) -> list[Any]:
     ],
 )
 def test_no_error_of_any_call_shows_key_or_token(answer: Any) -> None:
-    canned, records = Canned(), []
+    canned, records = Canned(), list[ExchangeRecord]()
     venue = a_venue(canned, key=canary(), observer=records.append)
     for call in calls(venue):
         for method, path in [("GET", "/products"), ("GET", f"/products/{BIP}"), ("GET", "/key_permissions")]:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import jwt
@@ -15,7 +16,9 @@ def made(pem: str) -> Credentials:
 
 
 @pytest.mark.parametrize(("pem", "algorithm"), [(ec_pem, "ES256"), (ed_pem, "EdDSA")])
-def test_a_token_says_what_the_venue_wants_and_another_library_verifies_it(pem, algorithm: str) -> None:
+def test_a_token_says_what_the_venue_wants_and_another_library_verifies_it(
+    pem: Callable[[], str], algorithm: str
+) -> None:
     key = made(pem())
     token = Signer(key, "127.0.0.1:8443").token("POST", PATH, now=NOW, ttl=WRITE_TTL, nonce="ab" * 32)
     claims = jwt.decode(

@@ -216,7 +216,7 @@ def test_H10_N17_an_answer_about_another_order_is_unknown_and_alarmed(changed: d
     ],
 )
 def test_N12_a_lost_answer_is_unknown_and_nothing_is_sent_again(failure: BaseException) -> None:
-    outcome, canned = placed(failure)  # type: ignore[arg-type]
+    outcome, canned = placed(failure)
     assert isinstance(outcome, Unknown)
     assert len(canned.calls) == 1
 
@@ -232,7 +232,7 @@ def test_N12_a_lost_answer_is_unknown_and_nothing_is_sent_again(failure: BaseExc
     ],
 )
 def test_N9_what_never_connected_was_never_sent(failure: BaseException) -> None:
-    outcome, _ = placed(failure)  # type: ignore[arg-type]
+    outcome, _ = placed(failure)
     assert isinstance(outcome, NotSent)
     assert "no byte was sent" in outcome.evidence
 
@@ -271,7 +271,7 @@ def test_without_a_key_nothing_is_sent() -> None:
 def repeated(**first: Any) -> tuple[SubmitOutcome, Canned]:
     """The first send is lost; the second is answered with the first order, as the venue does."""
     canned = Canned()
-    canned.on("POST", "/orders", [requests.exceptions.ReadTimeout("lost"), reply(taken("order-1"))])  # type: ignore[list-item]
+    canned.on("POST", "/orders", [requests.exceptions.ReadTimeout("lost"), reply(taken("order-1"))])
     canned.on("GET", f"/products/{BIP}", reply(product_body()))
     terms = {"limit_limit_gtc": {"base_size": "2", "limit_price": "59900", "post_only": False}}
     body = order_body("order-1", order_configuration=terms, created_time="2026-11-22T11:00:00Z") | first
@@ -413,5 +413,5 @@ def handled_meanwhile() -> BaseException:
 
 
 def test_N12_a_refusal_that_was_only_being_handled_proves_nothing() -> None:
-    outcome, _ = placed(handled_meanwhile())  # type: ignore[arg-type]
+    outcome, _ = placed(handled_meanwhile())
     assert isinstance(outcome, Unknown)
