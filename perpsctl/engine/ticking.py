@@ -202,9 +202,10 @@ class Ticker:
         )
         if proposal.cancels:
             self._cancel(proposal.cancels)
-        self._last_reports = tuple(
-            report for wish in proposal.wishes if (report := self._place(self._intent(wish, seen))) is not None
-        )
+        if proposal.wishes:
+            self._last_reports = tuple(
+                report for wish in proposal.wishes if (report := self._place(self._intent(wish, seen))) is not None
+            )
 
     def _intent(self, wish: Wish, seen: Seen) -> OrderIntent:
         now = seen.view.now

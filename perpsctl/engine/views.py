@@ -30,7 +30,7 @@ from perpsctl.engine.reading import Problem, Reads
 
 BOOK_DEPTH: Final = 100  # levels a side: 25 bps of SOL at 200 USD are 50 steps of 0.01
 HELD_BOOK_DEPTH: Final = 5  # another product's book is read for its middle only
-SERVER_TIME_MAX_AGE: Final = timedelta(seconds=60)
+SERVER_TIME_MAX_AGE: Final = timedelta(seconds=45)  # below the limit on its age, with room for the judging
 MARGIN_WINDOW_MAX_AGE: Final = timedelta(seconds=60)
 MARK_RECORD_INTERVAL: Final = timedelta(seconds=60)
 

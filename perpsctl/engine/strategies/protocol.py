@@ -29,7 +29,10 @@ class Working:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyState:
-    """Everything a strategy may look at; `position` is signed coin as read this tick."""
+    """Everything a strategy may look at; `position` is signed coin as read this tick.
+
+    `last_reports` is what became of its last wishes, however many ticks ago they were.
+    """
 
     now: datetime
     product: Product

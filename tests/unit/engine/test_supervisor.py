@@ -1,6 +1,7 @@
 """The loop: evidence first, watch before strategy, a clean stop, and no order left behind by anything but a kill."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -502,6 +503,33 @@ def test_the_canary_takes_its_way_out_when_resting_was_not_enough(house: House) 
     assert house.venue.coin[PRODUCT] == 0
     kinds = [(sent.order.intent.reason, sent.order.one_shot) for sent in house.venue.submitted]
     assert kinds[:2] == [("canary back", False), ("canary out", True)]
+
+
+def test_the_canary_finds_its_way_back_although_another_order_could_close_it_too(house: House) -> None:
+    house.venue.coin[PRODUCT] = Decimal("0.01")
+    house.venue.rest(side=Side.SELL, limit_price="62000")
+    run(house, Canary(PRODUCT), duration=timedelta(seconds=20))
+    assert house.venue.coin[PRODUCT] == 0
+    assert [sent.order.intent.reduce_only for sent in house.venue.submitted][:1] == [False]
+
+
+def test_the_canary_stands_off_from_a_market_that_jumps(house: House) -> None:
+    middles = iter(["60000", "60400", *["60000"] * 50])
+    house.venue.books[PRODUCT] = lambda: a_book(mid=next(middles))
+    canary = Canary(PRODUCT)
+    state = StrategyState(
+        now=house.clock.now(),
+        product=house.venue.product(PRODUCT),
+        view=house.engine.views.fresh(PRODUCT).view,
+        position=Decimal(0),
+        working=(),
+        in_doubt=1,
+        trading=TradingState.ACTIVE,
+        last_reports=(),
+    )
+    assert canary.propose(state) == Proposal()
+    (wish,) = canary.propose(replace(state, view=house.engine.views.fresh(PRODUCT).view, in_doubt=0)).wishes
+    assert wish.price == Decimal("60395") - 100
 
 
 def test_J2_after_a_failed_write_the_loop_ends_and_does_not_try_again(house: House) -> None:
