@@ -92,9 +92,10 @@ class BookView:
 
 
 def _within(levels: Iterable[Level], mid: Price, band_bps: Decimal) -> Notional:
+    reach = mid * band_bps / 10_000
     total = Decimal(0)
     for level in levels:
-        if abs(bps_between(level.price, mid)) > band_bps:
+        if abs(level.price - mid) > reach:
             break
         total += notional_of(level.price, level.size)
     return Notional(total)

@@ -4,7 +4,7 @@ No binary float may enter or leave this room; a number that is not plain ASCII i
 """
 
 import re
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, Inexact, InvalidOperation, localcontext
+from decimal import Context, Decimal, InvalidOperation
 from typing import NewType
 
 Price = NewType("Price", Decimal)  # quote currency per unit of base
@@ -14,6 +14,11 @@ Share = NewType("Share", Decimal)  # a fraction of one: 0.01 is one per cent
 
 ZERO = Decimal(0)
 NO_SIZE = Size(ZERO)
+
+# 40 digits against a step of 40 places, with room: the default of 28 digits would round, and a rounded size may be larger.
+WIDE = Context(prec=160)
+_BPS = Decimal(10_000)
+_TEN_PLACES = Decimal("0.0000000001")
 
 MAX_NUMBER_LENGTH = 48
 MAX_DIGITS = 40
@@ -78,27 +83,34 @@ def notional_of(price_: Price, size_: Size) -> Notional:
 
 
 def multiple_of(value: Decimal, step: Decimal) -> bool:
-    """True when `value` is a whole number of `step`s."""
-    return value % step == 0
+    """True when `value` is a whole number of `step`s; exact for every number `exact` admits."""
+    return WIDE.remainder(value, step) == 0
 
 
 def step_down(value: Decimal, step: Decimal) -> Decimal:
-    """The largest multiple of `step` that is not above `value`."""
-    return (value / step).to_integral_value(rounding=ROUND_FLOOR) * step
+    """The largest multiple of `step` that is not above `value`; exact for every number `exact` admits."""
+    return WIDE.subtract(value, _beyond(value, step))
 
 
 def step_up(value: Decimal, step: Decimal) -> Decimal:
-    """The smallest multiple of `step` that is not below `value`."""
-    return (value / step).to_integral_value(rounding=ROUND_CEILING) * step
+    """The smallest multiple of `step` that is not below `value`; exact for every number `exact` admits."""
+    beyond = _beyond(value, step)
+    return value if beyond == 0 else WIDE.add(WIDE.subtract(value, beyond), step)
+
+
+def _beyond(value: Decimal, step: Decimal) -> Decimal:
+    """How far `value` is above the multiple of `step` below it: never negative, less than a step."""
+    rest = WIDE.remainder(value, step)
+    return rest if rest >= 0 else WIDE.add(rest, step)
 
 
 def bps_between(value: Decimal, reference: Decimal) -> Decimal:
-    """How far `value` stands from `reference`, in basis points of the reference, signed, to 10 digits.
+    """How far `value` stands from `reference`, in basis points of the reference, signed, to 10 places.
 
     `reference` must be above zero.
     """
     if reference <= 0:
         raise InvalidOperation("a reference is above zero")
-    with localcontext(Context(prec=28)) as context:
-        context.traps[Inexact] = False
-        return ((value - reference) / reference * 10_000).quantize(Decimal("0.0000000001"))
+    return WIDE.quantize(
+        WIDE.divide(WIDE.multiply(WIDE.subtract(value, reference), _BPS), reference), _TEN_PLACES
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from enum import StrEnum
 from perpsctl.domain.errors import InvariantBroken, UsageError
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import FundingTerms, TradingStatus
-from perpsctl.domain.numbers import Price, Size
+from perpsctl.domain.numbers import WIDE, Price, Size, multiple_of
 
 
 class VenueId(StrEnum):
@@ -79,14 +79,13 @@ class Product:
 
     def contracts(self, size: Size) -> Decimal:
         """`size` in whole contracts; InvariantBroken when it is not on the grid, which quantize rules out."""
-        contracts = size / self.contract_size
-        if contracts != contracts.to_integral_value():
+        if not multiple_of(size, self.contract_size):
             raise InvariantBroken(f"size {size} is not whole contracts of {self.product_id}")
-        return contracts.to_integral_value()
+        return WIDE.divide_int(size, self.contract_size)
 
     def coin(self, contracts: Decimal) -> Size:
         """`contracts` in coin."""
-        return Size(contracts * self.contract_size)
+        return Size(WIDE.multiply(contracts, self.contract_size))
 
 
 RETIRED_SUFFIX = "-PERP-INTX"  # INTX on Advanced Trade ended on 1 October 2026 (api/venues.md section 1)
