@@ -202,7 +202,8 @@ def _build(name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *
         key = ".".join(str(part) for part in first["loc"])
         origin = sources.get(key, "file")
         raise ConfigError(f"profile {name}: {shown(key)} ({origin}): {shown(first['msg'])}", fix="mend it") from None
-    limits = _limits(name, model.limits)
+    allowed = {"products_allowed": list(model.products)} if model.products else {}
+    limits = _limits(name, allowed | model.limits)
     if model.venue == "global":
         raise NotBuiltYet(
             f"profile {name}: the global venue is not built yet", fix="use a profile with venue us, such as sim"
