@@ -28,7 +28,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from perpsctl.domain.errors import CredentialsError
 from perpsctl.domain.text import shown
 
-__all__ = ["Credentials", "Secret", "from_environment", "from_key_file", "from_pem_file", "from_values"]
+__all__ = [
+    "Credentials",
+    "Secret",
+    "from_environment",
+    "from_key_file",
+    "from_key_text",
+    "from_pem_file",
+    "from_values",
+]
 
 KEY_FILE_BYTES_MAX = 64 * 1024
 ENV_KEY = "PERPSCTL_API_KEY"
@@ -103,12 +111,20 @@ class Credentials:
 
 def from_key_file(path: Path) -> Credentials:
     """Reads a downloaded key file: JSON with `name` (or `id`) and `privateKey`. CredentialsError says what is wrong."""
-    text = _read_private(path)
+    return _of_key_file(_read_private(path), where=f"key file {_named(path)}")
+
+
+def from_key_text(text: Secret) -> Credentials:
+    """The same from the content of a key file already at hand, e.g. of a mounted secret or the in-process simulator."""
+    return _of_key_file(text, where="the given key text")
+
+
+def _of_key_file(text: Secret, *, where: str) -> Credentials:
     parsed = _key_file_parts(text)
     if isinstance(parsed, str):
-        raise CredentialsError(f"key file {_named(path)}: {parsed}", fix=_FIX)
+        raise CredentialsError(f"{where}: {parsed}", fix=_FIX)
     name, secret = parsed
-    return _made(name, secret, where=f"key file {_named(path)}")
+    return _made(name, secret, where=where)
 
 
 def from_pem_file(path: Path, key_name: str) -> Credentials:

@@ -15,6 +15,7 @@ from perpsctl.exchange.credentials import (
     Secret,
     from_environment,
     from_key_file,
+    from_key_text,
     from_pem_file,
     from_values,
 )
@@ -135,6 +136,13 @@ def test_a_key_file_others_could_use_is_refused(tmp_path: Path, mode: int) -> No
     path = key_file(tmp_path, {"name": KEY_NAME, "privateKey": ec_pem()}, mode=mode)
     with pytest.raises(CredentialsError, match=f"mode 0{mode:o}"):
         from_key_file(path)
+
+
+def test_the_text_of_a_key_file_is_read_like_the_file() -> None:
+    text = json.dumps({"name": KEY_NAME, "privateKey": ec_pem()})
+    assert from_key_text(Secret(text)).key_name == KEY_NAME
+    with pytest.raises(CredentialsError, match="the given key text: is not JSON"):
+        from_key_text(Secret("x"))
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
