@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from perpsctl.simulator.faces.control import SETTERS, ControlFace, Hooks
+from perpsctl.simulator.faces.control import ControlFace, Hooks
+from perpsctl.simulator.faces.control_state import SETTERS
 from perpsctl.simulator.faces.messages import Reply, Request
 from tests.unit.simulator.faces.trader import BIP, START, Trader
 
@@ -157,7 +158,8 @@ def test_a_reset_is_a_new_account_with_new_keys_and_nothing_armed(operator: Oper
         ("/state/price", {"product_id": BIP, "price": "NaN"}),
         ("/state/price", {"product_id": BIP}),
         ("/state/price", {"product_id": BIP, "price": True}),
-        ("/state/price", {"product_id": BIP, "price": "5", "limit": "9"}),
+        ("/state/price", {"product_id": BIP, "price": "50000", "hold": True, "limit": "9"}),
+        ("/faults", {"name": "N8", "whenever": True}),
         ("/state/switches", {"made_up": True}),
         ("/state/key", {"role": "owner"}),
         ("/state/key", {"role": "trade", "can_fly": True}),
@@ -171,11 +173,11 @@ def test_a_reset_is_a_new_account_with_new_keys_and_nothing_armed(operator: Oper
     ],
 )
 def test_a_wrong_question_is_400_with_a_sentence_and_changes_nothing(operator: Operator, path: str, body: Any) -> None:
-    before = operator.do("GET", "/judge")
+    before = operator.do("GET", "/judge"), operator.trader.get(f"/products/{BIP}")["price"]
     reply = operator.ask("POST", path, body)
     assert reply.status == 400
     assert json.loads(reply.body)["error"]
-    assert operator.do("GET", "/judge") == before
+    assert (operator.do("GET", "/judge"), operator.trader.get(f"/products/{BIP}")["price"]) == before
     assert operator.do("GET", "/faults") == {"faults": []}
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from perpsctl.simulator.faces.control import SETTERS
+from perpsctl.simulator.faces.control_state import SETTERS
 from perpsctl.simulator.fault_catalogue import CATALOGUE
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "simulator.md").read_text(encoding="utf-8")
