@@ -26,7 +26,7 @@ from perpsctl.journal.entries import (
     edit_after_order,
     ruling,
 )
-from perpsctl.journal.schema import events
+from perpsctl.journal.schema import DECIDED, events
 
 T = TypeVar("T")
 CHUNK = 500
@@ -35,7 +35,6 @@ PAGE = 5000
 _ALL = select(events)
 SINCE = _ALL.where(events.c.seq >= bindparam("seq")).order_by(events.c.seq).limit(PAGE)
 _MINE = _ALL.where(events.c.account == bindparam("account"))
-_DECIDED = events.c.kind.in_((Kind.INTENT.value, Kind.EDIT.value))
 _OF_INTENTS = _MINE.where(events.c.intent_id.in_(bindparam("ids", expanding=True))).order_by(events.c.seq)
 _OF_ORDERS = _MINE.where(events.c.venue_order_id.in_(bindparam("ids", expanding=True))).order_by(events.c.seq)
 _KNOWN_REFS = select(events.c.ref).where(
@@ -45,7 +44,7 @@ _KNOWN_REFS = select(events.c.ref).where(
 )
 _KNOWN = (
     select(events.c.seq)
-    .where(events.c.account == bindparam("account"), events.c.intent_id == bindparam("id"), _DECIDED)
+    .where(events.c.account == bindparam("account"), events.c.intent_id == bindparam("id"), DECIDED)
     .limit(1)
 )
 _OWNER = (
@@ -92,7 +91,7 @@ class History:
 
     def intents(self, *, since: datetime | None, limit: int | None) -> tuple[Tracked, ...]:
         """Decided intents, newest first."""
-        wanted = select(events.c.intent_id).where(events.c.account == self._account, _DECIDED)
+        wanted = select(events.c.intent_id).where(events.c.account == self._account, DECIDED)
         if since is not None:
             wanted = wanted.where(events.c.at >= stamp(since))
         wanted = wanted.order_by(events.c.seq.desc())

@@ -212,6 +212,24 @@ def test_a_lock_that_was_replaced_excludes_nobody_and_is_not_trusted(
         assert not latch.close_gate(wait_ms=5).quiet  # the gate is held on the file that is there now
 
 
+def test_an_engage_between_the_first_look_and_the_lock_is_seen_R1(
+    latch: Latch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look that counts is the one under the lock."""
+    real = latch_room._try_lock
+
+    def engage_then_lock(held: int, kind: int) -> bool:
+        monkeypatch.setattr(latch_room, "_try_lock", real)
+        assert latch.engage(reason="just now", by="test", at=AT).durable
+        assert latch.close_gate().quiet
+        return real(held, kind)
+
+    monkeypatch.setattr(latch_room, "_try_lock", engage_then_lock)
+    with pytest.raises(GateShut):
+        latch.gate().__enter__()
+    assert latch.close_gate(wait_ms=0).quiet  # and it left no lock behind
+
+
 def test_a_sender_that_meets_a_closing_gate_is_refused_in_bounded_time(
     latch: Latch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from perpsctl.domain.accounts import Booked, LiveOrder, TradingState
 from perpsctl.domain.errors import InvariantBroken
@@ -547,6 +548,40 @@ def test_lists_are_newest_first_and_bounded(journal: SqlJournal, clock: FakeCloc
     assert next(each.intent.id for each in journal.in_doubt()) == "intent-0000"
 
 
+def test_every_read_is_carried_by_an_index(journal: SqlJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand orders later a read must not walk the whole journal."""
+    place(journal)
+    journal.record_outcome(IntentId("intent-0001"), accepted())
+    journal.record_fills([a_fill()])
+    asked: list[tuple[str, object]] = []
+    connection = journal.database._connection
+
+    def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
+        asked.append((statement, values))
+
+    event.listen(connection, "before_cursor_execute", note)
+    journal.intents(limit=5)
+    journal.intents(since=START, limit=5)
+    journal.fills(limit=5)
+    journal.fills(since=START)
+    journal.events(limit=5)
+    journal.events(kind="alarm", limit=5)
+    journal.intent(IntentId("intent-9999"))
+    journal.intent_by_order(VenueOrderId("order-9"))
+    journal.record_order(an_order("order-9", intent=None), None)
+    journal.record_fills([a_fill("other")])
+    event.remove(connection, "before_cursor_execute", note)
+    selects = [(statement, values) for statement, values in asked if statement.lstrip().startswith("SELECT")]
+    assert len(selects) > 12
+    for statement, values in selects:
+        plan = " ".join(
+            str(step[3])
+            for step in journal.database._driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[arg-type]
+        )
+        assert "SEARCH" in plan, (statement, plan)
+        assert "TEMP B-TREE" not in plan or " IN (" in statement, (statement, plan)
+
+
 # --- replay -----------------------------------------------------------------------------------------
 
 
@@ -563,6 +598,7 @@ steps = st.lists(
             [
                 *("place", "deny", "unknown", "accept", "reject", "not_sent", "late", "second", "fill", "reverse"),
                 *("order", "cancel", "foreign", "edit", "edit_ok", "mark", "halt", "release", "snapshot", "wait"),
+                *("opening", "state", "exit", "exit_ok", "transfer"),
             ]
         ),
         st.integers(0, 3),
@@ -645,8 +681,45 @@ def tell(journal: SqlJournal, clock: FakeClock, what: str, number: int, which: i
             journal.record_halt(engaged=what == "halt", reason=what, by="story", loss_breach=which == 1)
         case "snapshot":
             journal.snapshot()
+        case "opening":
+            journal.record_event(EventKind.RECONCILED, {"adopted": [{"product_id": ETH, "coin": Decimal(which + 1)}]})
+        case "state":
+            journal.record_state(BTC, list(TradingState)[which % 3], "story")
+        case "exit":
+            pending = {"product_id": BTC, "size": Decimal(which), "reason": "closed", "retry_at": None}
+            journal.record_event(EventKind.EXIT_PENDING, pending)
+        case "exit_ok":
+            journal.record_event(EventKind.EXIT_SETTLED, {"product_id": BTC})
+        case "transfer":
+            journal.record_event(EventKind.TRANSFER, {"amount": Decimal(which) - 2, "at": clock.time})
         case "wait":
             clock.pass_(minutes=1 + 60 * which)
+
+
+def test_a_snapshot_holds_everything_a_replay_gives_J3(journal: SqlJournal, clock: FakeClock) -> None:
+    words = (
+        "place",
+        "accept",
+        "fill",
+        "second",
+        "foreign",
+        "edit",
+        "opening",
+        "state",
+        "exit",
+        "transfer",
+        "mark",
+        "halt",
+    )
+    for number, what in enumerate(words):
+        tell(journal, clock, what, number, 1)
+    text = state_text(journal._fresh())
+    assert state_text(state_of(text)) == text == state_text(replayed(journal))
+    empty = json.loads(state_text(State(ACCOUNT, seq=0, head=GENESIS)))
+    told = json.loads(text)
+    same = {name for name, value in told.items() if value == empty[name]}
+    assert same <= {"account", "ended"}  # each part was really there to be lost
+    assert {name for name in told["ledger"] if told["ledger"][name] == empty["ledger"][name]} == set()
 
 
 def test_an_exit_decision_is_on_the_same_record(journal: SqlJournal) -> None:

@@ -126,6 +126,22 @@ def test_spooling_needs_no_journal_and_is_private_S6(folder: Path, spool: Spool)
     assert json.loads(path.read_text())["decided"]["intent"]["id"] == "intent-0001"
 
 
+def test_a_line_and_its_names_are_synced_before_the_answer_I2(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fsync
+    synced: list[str] = []
+
+    def watch(held: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{held}"))
+        real(held)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    spooled(spool)
+    (path,) = (folder / SPOOL_FOLDER).iterdir()
+    assert synced == [str(path), str(path.parent), str(folder)]
+
+
 def test_what_cannot_be_spooled_is_said_D1(folder: Path, spool: Spool, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / SPOOL_FOLDER).write_text("a file where the folder should be")
