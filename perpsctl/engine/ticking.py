@@ -197,6 +197,7 @@ class Ticker:
                 working=working,
                 in_doubt=len(booked.in_doubt),
                 trading=booked.states.get(product_id, TradingState.ACTIVE),
+                orders_left=self._engine.limits.orders_per_minute_max - booked.sent_last_minute,
                 last_reports=self._last_reports,
             )
         )

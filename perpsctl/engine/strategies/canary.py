@@ -22,7 +22,8 @@ from perpsctl.engine.strategies.protocol import Proposal, StrategyState, Wish, W
 
 PATIENCE: Final = timedelta(seconds=12)  # how long an unfilled entry rests before it is cancelled
 EXIT_PATIENCE: Final = timedelta(seconds=8)  # how long a reducing order rests before the way out is taken
-PAUSE: Final = timedelta(seconds=7)  # between entries: below the default budget of ten orders a minute
+PAUSE: Final = timedelta(seconds=7)  # before an entry
+ORDERS_A_ROUND: Final = 3  # in, a resting way back, a taking one: nothing is opened that the budget might not close
 EXIT_PAUSE: Final = timedelta(seconds=3)  # between tries of the way back
 EXIT_REACH_BPS: Final = Decimal(50)  # how far beyond the touch the taking exit may reach, well inside the exit collar
 LOOKS_KEPT: Final = 10  # middles remembered: what the market did lately between two looks
@@ -59,7 +60,9 @@ class Canary:
         if state.position:
             return self._way_back(state, book)
         self._way_back_rested = False
-        if state.trading is not TradingState.ACTIVE or not self._paused(state.now, PAUSE):
+        if state.trading is not TradingState.ACTIVE or state.orders_left < ORDERS_A_ROUND:
+            return Proposal()
+        if not self._paused(state.now, PAUSE):
             return Proposal()
         side, self._next_side = self._next_side, self._next_side.opposite
         return self._wish(state, side, state.product.min_size, self._near_touch(book, side, state.product), "canary")

@@ -41,6 +41,7 @@ class StrategyState:
     working: tuple[Working, ...]
     in_doubt: int
     trading: TradingState
+    orders_left: int  # of this minute's budget, all processes counted (R8)
     last_reports: tuple[PlaceReport, ...]
 
 

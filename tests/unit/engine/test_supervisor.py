@@ -513,6 +513,18 @@ def test_the_canary_finds_its_way_back_although_another_order_could_close_it_too
     assert [sent.order.intent.reduce_only for sent in house.venue.submitted][:1] == [False]
 
 
+def test_the_canary_opens_nothing_it_might_not_be_able_to_close_within_the_budget(house: House) -> None:
+    moving_market(house.venue, house.clock)
+    for number in range(8):
+        house.engine.desk.place(an_intent(id=f"intent-80{number}", limit_price=str(59000 + 5 * number)))
+    house.engine.desk.cancel_all()
+    placed = len(house.venue.submitted)
+    run(house, Canary(PRODUCT), duration=timedelta(seconds=50))
+    assert len(house.venue.submitted) == placed
+    run(house, Canary(PRODUCT), duration=timedelta(seconds=20))
+    assert len(house.venue.submitted) > placed
+
+
 def test_the_canary_stands_off_from_a_market_that_jumps(house: House) -> None:
     middles = iter(["60000", "60400", *["60000"] * 50])
     house.venue.books[PRODUCT] = lambda: a_book(mid=next(middles))
@@ -525,6 +537,7 @@ def test_the_canary_stands_off_from_a_market_that_jumps(house: House) -> None:
         working=(),
         in_doubt=1,
         trading=TradingState.ACTIVE,
+        orders_left=10,
         last_reports=(),
     )
     assert canary.propose(state) == Proposal()
