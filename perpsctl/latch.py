@@ -346,7 +346,8 @@ class FileGate:
         self._held: list[int] = []
 
     def __enter__(self) -> None:
-        self._look()
+        if not self._switch_road and os.path.lexists(self._latch):
+            raise _shut("the kill switch is engaged")
         held = self._lock()
         try:
             self._look()  # the look that counts: engage cannot come between it and the last byte (R1)

@@ -104,7 +104,7 @@ class Chain:
         for row in rows:
             problem = self.problem(row, seq, held)
             if problem is not None:
-                return seq + 1 if row.seq != seq + 1 else row.seq, problem
+                return seq + 1, problem
             seq, held = row.seq, row.hash
         return None, held
 

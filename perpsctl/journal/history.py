@@ -62,7 +62,22 @@ _OWNER = (
 
 def as_row(found: DatabaseRow[Any]) -> Row:
     """A row as the chain and the fold know it."""
-    return Row(**found._mapping)
+    seq, account, kind, at, intent_id, venue_order_id, ref, occurred, payload, prev, hash_ = cast(
+        tuple[Any, ...], found
+    )
+    return Row(
+        seq=seq,
+        account=account,
+        kind=kind,
+        at=at,
+        intent_id=intent_id,
+        venue_order_id=venue_order_id,
+        ref=ref,
+        occurred=occurred,
+        payload=payload,
+        prev=prev,
+        hash=hash_,
+    )
 
 
 def rows_since(database: Database, seq: int) -> Iterator[Row]:

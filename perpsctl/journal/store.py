@@ -361,10 +361,7 @@ class SqlJournal:
             problem = self.database.pages_problem()
             if problem is not None:
                 return self._integrity(1, None, problem)
-            bad, told = self._chain.first_bad(rows_since(self.database, 1), 0, GENESIS)
-            if bad is not None:
-                return self._integrity(1, bad, told)
-            return self._integrity(1, None, self._replay_problem())
+            return self._verify_all()
 
     # --- transactions -------------------------------------------------------------------------------
 
@@ -567,16 +564,21 @@ class SqlJournal:
                 noted.seq, "the journal once held this row: its tail was lost, cut, or an older copy was restored"
             )
 
-    def _replay_problem(self) -> str:
+    def _verify_all(self) -> Integrity:
+        """One pass over every row: the chain, and a replay whose end must be the views we hold (J3, J4)."""
         replayed = State(self._account, seq=0, head=GENESIS)
-        try:
-            for row in rows_since(self.database, 1):
-                if row.seq > self._state.seq:
-                    break
+        for row in rows_since(self.database, 1):
+            if row.seq > self._state.seq:
+                break  # written meanwhile by another process; taken in and verified with the next call
+            problem = self._chain.problem(row, replayed.seq, replayed.head)
+            if problem is not None:
+                return self._integrity(1, replayed.seq + 1, problem)
+            try:
                 replayed.apply(row)
-        except JournalCorrupt as found:
-            return found.message
-        return "" if state_text(replayed) == state_text(self._state) else "the views differ from a replay of the rows"
+            except JournalCorrupt as found:
+                return self._integrity(1, row.seq, found.message)
+        same = state_text(replayed) == state_text(self._state)
+        return self._integrity(1, None, "" if same else "the views differ from a replay of the rows")
 
     def _integrity(self, verified_from: int, first_bad: int | None, problem: str) -> Integrity:
         return Integrity(
