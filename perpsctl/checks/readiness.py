@@ -15,7 +15,7 @@ from perpsctl.checks.venue import BOOK_DEPTH, our_products
 from perpsctl.domain.accounts import Booked, Calendar, MarginLevel, PositionsRead, RiskView
 from perpsctl.domain.ids import IntentId, ProductId
 from perpsctl.domain.market import BookView, Mark, MarketFacts, MarkSource
-from perpsctl.domain.numbers import Price, notional_of, plain
+from perpsctl.domain.numbers import Price, plain
 from perpsctl.domain.orders import OrderIntent, OrderType, Origin, QuantizedOrder, TimeInForce
 from perpsctl.domain.ports import Venue
 from perpsctl.domain.products import Product
@@ -25,6 +25,7 @@ from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import DenialCode
 from perpsctl.risk import schedule
 from perpsctl.risk.case import Case, order_case
+from perpsctl.risk.feasibility import ProductRoom, feasibility
 from perpsctl.risk.loss import read_loss
 from perpsctl.risk.rules import Binds, denials
 
@@ -35,28 +36,40 @@ BUFFER_LOW = Decimal("0.25")  # liquidation buffer as a share of equity
 
 
 def limits_feasible(ctx: CheckContext) -> Finding:
-    """At this equity and these prices each product admits at least its smallest order."""
+    """At this equity and these prices each product admits at least its smallest order, some minutes of the day."""
     venue, limits = _trading(ctx), ctx.setup.limits
-    equity = venue.account().equity
-    ceiling = limits.position_max_share * equity
-    if limits.order_notional_max is not None:
-        ceiling = min(ceiling, limits.order_notional_max)
-    told, none = [], []
-    for product in our_products(ctx, venue):
-        mid = venue.book(product.product_id, 1).mid
-        if mid is None:
-            return unknown(f"no price for {product.alias}: its book is not sound", fix="see book.sound")
-        smallest = notional_of(mid, product.min_size)
-        orders = int(ceiling // smallest)
-        told.append(f"{product.alias}: {plural(orders, 'smallest order')} of {usd(smallest)}")
-        if not orders:
-            none.append(product.alias)
-    evidence = f"{usd(ceiling)} a product at equity {usd(equity)}; {'; '.join(told)}"
-    if len(none) == len(told):
-        return failed(evidence, fix="no product admits one order: more equity, or a smaller contract")
-    if none:
-        return warned(evidence, fix=f"{', '.join(none)} admits no order at this equity")
+    products = our_products(ctx, venue)
+    mids = {each.product_id: venue.book(each.product_id, 1).mid for each in products}
+    found = feasibility(
+        limits,
+        equity=venue.account().equity,
+        products=products,
+        prices={product_id: mid for product_id, mid in mids.items() if mid is not None},
+        cash_times=ctx.cash_times(),
+    )
+    parts = [f"equity {usd(found.equity)}", *map(_room, found.products)]
+    parts.append(f"open {found.minutes_open_per_day} min a day by {found.quiet_by} times")
+    if found.shadows:
+        parts.append(f"never bind: {', '.join(each.setting for each in found.shadows)}")
+    evidence = "; ".join(parts)
+    unpriced = [room.alias for room in found.products if room.admits_one is None]
+    shut = [room.alias for room in found.products if room.admits_one is False]
+    if unpriced:
+        return unknown(f"no price for {', '.join(unpriced)}: {evidence}", fix="see book.sound")
+    if len(shut) == len(found.products) or not found.minutes_open_per_day:
+        return failed(evidence, fix="nothing can be entered: more equity, a smaller contract, or fewer quiet minutes")
+    if shut:
+        return warned(evidence, fix=f"{', '.join(shut)} admits no order at this equity")
     return passed(evidence)
+
+
+def _room(room: ProductRoom) -> str:
+    if room.largest_size is None or room.smallest_order is None or room.cap is None:
+        return f"{room.alias}: not known"
+    return (
+        f"{room.alias}: up to {plain(room.largest_size)} (smallest order {usd(room.smallest_order)}, "
+        f"cap {usd(room.cap)} by {room.bound_by})"
+    )
 
 
 def entry_verdict(ctx: CheckContext) -> Finding:
