@@ -117,8 +117,8 @@ class Server:
                 break
             await asyncio.sleep(0.005)
         ticker = threading.Thread(target=self._tick, name="ticker", daemon=True)
-        ticker.start()
         self._write_state()
+        ticker.start()
         if self._on_ready is not None:
             self._on_ready(self._public_state())
         try:
@@ -131,10 +131,13 @@ class Server:
 
     def _tick(self) -> None:
         idle_s = self._options.idle_minutes * 60
+        state_file = self._folder / STATE_FILE
         try:
             while not self._stopping.wait(TICK_S):
                 self.embedded.advance()
                 if idle_s and time.monotonic() - self._last_request > idle_s:
+                    self.stop()
+                if not state_file.exists():  # the home was removed: nobody can find or stop this process any more
                     self.stop()
         except BaseException:
             self.stop()  # an exchange whose time stands still would lie

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -218,6 +219,15 @@ def test_it_ends_itself_when_idle_and_leaves_no_state(folder: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert not (folder / launcher.STATE_FILE).exists()
+
+
+def test_it_ends_itself_when_its_home_is_removed(folder: Path) -> None:
+    running = launcher.ensure(folder)
+    shutil.rmtree(folder)
+    deadline = time.monotonic() + 10
+    while not gone(running.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert gone(running.pid)
 
 
 def test_two_servers_never_share_a_folder(folder: Path) -> None:
