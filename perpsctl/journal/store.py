@@ -60,6 +60,9 @@ from perpsctl.journal.snapshots import state_of, state_text
 
 SNAPSHOT_EVERY = 1000
 SNAPSHOTS_KEPT = 2
+HALF_FOLDED = (
+    "taking in its rows was interrupted"  # a view that is half moved must not be judged by; the rows are whole
+)
 
 V = TypeVar("V", Approved, ApprovedChange)
 
@@ -375,8 +378,12 @@ class SqlJournal:
             if batch.rows:
                 self.database.step("insert")
                 self.database.execute(insert(events), [_values(row) for row in batch.rows])
-        for row in batch.rows:
-            self._state.apply(row)
+        try:
+            for row in batch.rows:
+                self._state.apply(row)
+        except BaseException:
+            self.database.condemn(HALF_FOLDED)
+            raise
         if batch.rows:
             self._note.write(self.head())
 
@@ -536,6 +543,9 @@ class SqlJournal:
                 state.apply(row)
         except JournalCorrupt as found:
             self.database.condemn(found.message)
+            raise
+        except BaseException:
+            self.database.condemn(HALF_FOLDED)
             raise
 
     def _last_snapshot(self) -> tuple[State, int]:

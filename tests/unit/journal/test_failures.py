@@ -17,6 +17,8 @@ from perpsctl.domain.accounts import Booked
 from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.domain.orders import Unknown
 from perpsctl.domain.verdicts import Denied
+from perpsctl.journal.audit import Row
+from perpsctl.journal.fold import State
 from perpsctl.journal.info import check_journal
 from perpsctl.journal.opening import JOURNAL_FILE
 from perpsctl.journal.store import SqlJournal
@@ -248,6 +250,37 @@ def test_a_forked_child_cannot_use_its_parents_handle_P9(tmp_path: Path) -> None
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     story(journal, [])
     journal.close()
+
+
+@pytest.mark.parametrize("who", ["writer", "reader"])
+def test_views_interrupted_half_way_are_not_judged_by_and_the_rows_are_whole_L4(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    writer, reader = a_journal(tmp_path / "sim"), a_journal(tmp_path / "sim")
+    hit = writer if who == "writer" else reader
+
+    def interrupted(self: State, row: Row) -> None:
+        if self is hit._state:
+            raise KeyboardInterrupt
+        real(self, row)
+
+    real = State.apply
+    monkeypatch.setattr(State, "apply", interrupted)
+
+    def both() -> None:
+        writer.record_fills([a_fill()])
+        reader.booked()
+
+    with pytest.raises(KeyboardInterrupt):
+        both()
+    monkeypatch.undo()
+    with pytest.raises(JournalUnavailable, match="interrupted"):
+        hit.booked()
+    again = a_journal(tmp_path / "sim")
+    assert len(again.fills()) == 1
+    assert again.check(full=True).sound
+    for each in (writer, reader, again):
+        each.close()
 
 
 def test_a_closed_journal_says_so(tmp_path: Path) -> None:
