@@ -160,3 +160,28 @@ def test_a_signed_verified_call_costs_little(client: Client) -> None:
         assert adapter.send(prepared, timeout=(1, 8)).status_code == 200
         took.append(time.perf_counter_ns() - began)
     assert statistics.median(took) < 1_500_000
+
+
+@pytest.mark.parametrize(("seconds", "exp_s", "booked"), [(12, 120, ("a",)), (12, 20, ("a",)), (25, 20, ())])
+def test_n14_n15_a_delay_before_acceptance_is_handled_once_and_only_while_the_token_lives(
+    client: Client, seconds: int, exp_s: int, booked: tuple[str, ...]
+) -> None:
+    client.faults.arm("N15", when="before", seconds=seconds)
+    claims = client.trader.claims("POST", f"{V3}/orders")
+    token = client.trader.sign({**claims, "exp": claims["nbf"] + exp_s})
+    with pytest.raises(requests.ReadTimeout):
+        client.session.post(
+            f"{ORIGIN}{V3}/orders",
+            data=json.dumps(client.trader.limit("a")),
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=(1, 8),
+        )
+    assert client.trader.booked() == ()
+    client.trader.pass_time(60)
+    assert client.trader.booked() == booked
+
+
+def test_a_delay_before_acceptance_within_the_callers_patience_is_only_slow(client: Client) -> None:
+    client.faults.arm("N15", when="before", seconds=5)
+    assert client.create().json()["success"] is True
+    assert (client.seconds(), client.trader.booked()) == (5, ("a",))

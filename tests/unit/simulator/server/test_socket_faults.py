@@ -260,3 +260,14 @@ def test_the_exchange_moves_on_its_own(remote: Remote) -> None:
         time.sleep(0.2)
     pool.clear()
     assert len(seen) == 2
+
+
+def test_n15_a_delay_before_acceptance_outlives_the_client_and_is_handled_once(remote: Remote) -> None:
+    remote.arm("N15", when="before", seconds=1)
+    with pytest.raises(requests.ReadTimeout):
+        remote.create(timeout=0.3)
+    assert not remote.booked()
+    deadline = time.monotonic() + 5
+    while not remote.booked() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert remote.booked()
