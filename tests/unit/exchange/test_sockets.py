@@ -495,3 +495,13 @@ def test_N18_slow_bytes_inside_tls_end_at_the_total_deadline(tmp_path: Path) -> 
         assert time.monotonic() - started < 1.7
         assert isinstance(ending, Written)
         transport.close()
+
+
+def test_N17_after_an_answer_that_was_not_ours_the_connection_is_dropped() -> None:
+    with RawServer(says(http())) as server:
+        transport = a_transport(server)
+        for _ in range(2):
+            assert isinstance(transport.exchange(READ, None), Answered)
+            transport.forget_connections()
+        transport.close()
+        assert server.connections == 2

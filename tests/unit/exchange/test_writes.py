@@ -23,7 +23,11 @@ from perpsctl.domain.orders import (
     TimeInForce,
     Unknown,
 )
+from perpsctl.domain.products import Environment
 from perpsctl.domain.sides import Side
+from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
+from perpsctl.exchange.hosts import endpoint_for
+from perpsctl.systemports import SystemClock, SystemIds
 from tests.builders import a_quantized, an_edit, an_intent
 from tests.unit.exchange.parts import (
     BIP,
@@ -35,11 +39,13 @@ from tests.unit.exchange.parts import (
     OpenGate,
     ShutGate,
     a_venue,
+    credentials,
     order_body,
     orders_page,
     product_body,
     reply,
 )
+from tests.unit.exchange.raw_server import RawServer, http, says
 
 CLIENT = "intent-00000001"
 
@@ -263,6 +269,18 @@ def test_without_a_key_nothing_is_sent() -> None:
     outcome = a_venue(canned, keyless=True).submit(approved(), OpenGate())
     assert isinstance(outcome, NotSent)
     assert canned.calls == []
+
+
+def test_N17_after_a_contradicting_answer_the_next_request_has_a_connection_of_its_own() -> None:
+    wrong = http(json.dumps(taken(named={"side": "SELL"})).encode())
+    with RawServer(says(wrong), says(http(json.dumps({"epochMillis": "1795348800000"}).encode()))) as server:
+        venue = AdvancedTradeVenue(
+            endpoint_for(Environment.SIM, server.address), credentials(), SystemClock(), SystemIds()
+        )
+        assert isinstance(venue.submit(approved(), OpenGate()), Unknown)
+        venue.server_time()
+        venue.close()
+        assert server.connections == 2
 
 
 # --- repeats (E5) -----------------------------------------------------------------------------------
