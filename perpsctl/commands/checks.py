@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from perpsctl.checks.model import Row
 
 
-def add_to(root: typer.Typer) -> None:
-    """Both stand at the root."""
-    command(root, "probe")(probe)
-    command(root, "preflight")(preflight)
+def add_to(root: typer.Typer, panel: str | None = None) -> None:
+    """Both stand at the root, under `panel` of its help."""
+    command(root, "probe", rich_help_panel=panel)(probe)
+    command(root, "preflight", rich_help_panel=panel)(preflight)
 
 
 def probe(ctx: typer.Context) -> None:

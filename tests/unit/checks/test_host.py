@@ -55,5 +55,9 @@ def test_modes_are_of_the_thing_itself(host: ThisHost, tmp_path: Path) -> None:
     file.chmod(0o640)
     assert host.mode(file) == 0o640
     assert host.mode(tmp_path / "none") is None
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    assert host.mode(link) == 0o777  # a link where a private file belongs is not private (S6)
+    link.unlink()
     assert host.names(tmp_path) == ("f",)
     assert host.names(tmp_path / "none") == ()

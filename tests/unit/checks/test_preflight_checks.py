@@ -382,6 +382,13 @@ CASES: list[tuple[Check[CheckContext], str, Spoil, Status, str]] = [
     ),
     (
         readiness.VERDICT,
+        "the baseline and more",
+        journal(book=a_booked(halted=True, loss_bases=both_loss_bases(baseline=None))),
+        Status.WARN,
+        "loss_baseline_missing",
+    ),
+    (
+        readiness.VERDICT,
         "small equity",
         of_trade("money", an_account(equity="50000")),
         Status.WARN,
