@@ -182,7 +182,7 @@ class World:
             created_at=self.clock.now(),
         )
 
-    def arm(self, fault: str, *, operation: str = "create_order", count: int | None = 1, **parameters: object) -> None:
+    def arm(self, fault: str, *, operation: str = "create_order", count: int | None = 1, **parameters: str | int) -> None:
         """A fault of the exchange, by catalogue id or name."""
         self.embedded.exchange.faults.arm(fault, operation=operation, count=count, **parameters)  # type: ignore[arg-type]
 

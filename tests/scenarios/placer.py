@@ -50,7 +50,7 @@ def main() -> None:
         try:
             report = toolkit.engine.desk.place(intent)
             told = "denied" if report.denied is not None else type(report.outcome).__name__.lower()
-            why = [d.code for d in report.denied.denials] if report.denied is not None else []
+            why = [d.code.value for d in report.denied.denials] if report.denied is not None else []
         except PerpsctlError as error:
             told, why = "error", [error.message]
         print(json.dumps({"intent": intent.id, "outcome": told, "why": why}), flush=True)
