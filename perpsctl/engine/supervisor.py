@@ -93,7 +93,14 @@ class Supervisor:
         self._progress = progress
         self._clock = engine.clock
         self._book = RunBook(started=self._clock.now())
-        self._ticker = Ticker(engine=engine, switch=switch, strategy=strategy, book=self._book, dry_run=options.dry_run)
+        self._ticker = Ticker(
+            engine=engine,
+            switch=switch,
+            strategy=strategy,
+            book=self._book,
+            dry_run=options.dry_run,
+            stopping=lambda: self._stop_level > 0,
+        )
         self._stop_level = 0
         self._stopped_because = ""
         self._exit = ExitCode.DONE

@@ -4,7 +4,7 @@ The strategy is asked only with reads that are whole; an order it wants passes t
 long: doubt is looked at once and again in the next tick.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -34,12 +34,22 @@ LOOP: Final = "run"
 class Ticker:
     """What one run does in each tick."""
 
-    def __init__(self, *, engine: Engine, switch: KillSwitch, strategy: Strategy, book: RunBook, dry_run: bool) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        switch: KillSwitch,
+        strategy: Strategy,
+        book: RunBook,
+        dry_run: bool,
+        stopping: Callable[[], bool],
+    ) -> None:
         self._engine = engine
         self._switch = switch
         self._strategy = strategy
         self._book = book
         self._dry_run = dry_run
+        self._stopping = stopping
         self._reconciled_at: int | None = None
         self._desynced: frozenset[ProductId] = frozenset()
         self._last_reports: tuple[PlaceReport, ...] = ()
@@ -229,6 +239,8 @@ class Ticker:
         )
 
     def _place(self, intent: OrderIntent) -> PlaceReport | None:
+        if self._stopping():  # a signal may come in the middle of a tick: no new order from that moment on (L4)
+            return None
         try:
             if self._dry_run:
                 return self._rehearse(intent)

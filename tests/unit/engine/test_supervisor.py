@@ -130,6 +130,18 @@ def test_a_request_to_stop_is_noticed_within_a_slice(house: House) -> None:
     assert house.venue.live() == []
 
 
+def test_L4_no_order_is_placed_after_a_signal_in_the_middle_of_a_tick(house: House) -> None:
+    loops: list[Supervisor] = []
+
+    def interrupted(state: StrategyState) -> Proposal:
+        loops[0].request_stop(1, "SIGTERM")
+        return buy()
+
+    loops.append(supervisor(house, Scripted(interrupted), ticks=5))
+    assert loops[0].run().summary.stopped_because == "SIGTERM"
+    assert house.venue.submitted == []
+
+
 def test_L4_the_second_signal_ends_at_once_without_cancels(house: House) -> None:
     loop = supervisor(house, Scripted(buy()), interval=timedelta(seconds=60))
     house.clock.at_sleep.append(lambda: loop.request_stop(2, "SIGINT twice"))
