@@ -121,7 +121,7 @@ class KillSwitch:
         if self._outside is not None:
             cancels += self._cancel_everything(self._outside, problems)
             if flatten:
-                flattened = self._outside.exits.flatten(unbounded=unbounded, wait=wait)  # step: switch_flatten
+                flattened = self._flatten(self._outside, unbounded, self._clock.now() + wait)  # step: switch_flatten
                 problems += [p for each in flattened.exits for p in each.problems]
         attestation = self._attest(held, stuck, journal_durable, flatten, flattened, problems)
         return EngageReport(
@@ -162,6 +162,16 @@ class KillSwitch:
             reports.append(outside.canceller.cancel_all(wait=CANCEL_WAIT))
         problems += [problem for report in reports for problem in report.problems]
         return reports
+
+    def _flatten(self, outside: VenueSide, unbounded: bool, deadline: datetime) -> FlattenReport:
+        """Flat, or as far as it goes until `deadline`: what the venue will not take now is tried again when its time comes."""
+        while True:
+            left = max(deadline - self._clock.now(), timedelta(0))
+            report = outside.exits.flatten(unbounded=unbounded, wait=left)
+            due = [each.pending.retry_at for each in report.exits if each.pending is not None and each.pending.retry_at]
+            if report.flat or not due or min(due) >= deadline:
+                return report
+            self._clock.sleep(min(due) - self._clock.now())
 
     def _turned_up(self, outside: VenueSide, record: IntentRecord) -> bool:
         return isinstance(outside.resolver.look(record).outcome, Accepted)

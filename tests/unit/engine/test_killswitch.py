@@ -73,6 +73,14 @@ def test_a_position_the_venue_will_not_close_is_pending_and_not_clean(house: Hou
     assert [each.product_id for each in report.attestation.exit_pending] == [BTC]
 
 
+def test_with_a_long_wait_a_pending_exit_is_tried_until_proven(house: House) -> None:
+    house.venue.coin[PRODUCT] = Decimal("0.05")
+    house.venue.endings = ["session", "session"]
+    report = house.switch.engage(reason="test", by="op", flatten=True, wait=timedelta(minutes=5))
+    assert report.attestation.clean
+    assert len(house.venue.submitted) == 3
+
+
 def test_L5_each_failed_read_back_is_unread_and_never_zero(house: House) -> None:
     house.venue.coin[PRODUCT] = Decimal("0.05")
     house.venue.fail("positions")
