@@ -28,6 +28,7 @@ from perpsctl.exchange import credentials as keys
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
+from perpsctl.exchange.shelves import FileShelf
 from perpsctl.exchange.transport import ExchangeRecord
 from perpsctl.journal.halts import CombinedHalts
 from perpsctl.journal.info import JournalInfo, check_journal, journal_info
@@ -88,13 +89,16 @@ class Toolkit:
                 self.clock,
                 self.ids,
                 observer=self._observe,
-                pacer=self._pacer,
+                pacer=self.pacer,
             )
         return self._venues[purpose]
 
     @cached_property
-    def _pacer(self) -> Pacer:
-        return Pacer(self.clock, private_per_second=30, public_per_second=10)
+    def pacer(self) -> Pacer:
+        """The request budget, shared by every process of this profile."""
+        places.private_folder(self.profile.folder)
+        shelf = FileShelf(self.profile.folder / "requests.budget")
+        return Pacer(self.clock, private_per_second=30, public_per_second=10, shelf=shelf)
 
     def key_reference(self, purpose: KeyPurpose) -> str | None:
         """Where the key of a purpose is kept; in `sim` the exchange's throw-away one, unless the profile names another."""

@@ -17,6 +17,7 @@ from enum import Enum
 
 from perpsctl.domain.errors import RateLimited
 from perpsctl.domain.ports import Clock
+from perpsctl.exchange.shelves import Level, MemoryShelf, Shelf
 
 __all__ = ["Budget", "Pacer", "Priority", "http_date", "reset_wait", "retry_after_wait"]
 
@@ -39,46 +40,55 @@ class Priority(Enum):
 
 
 class Budget:
-    """One bucket of tokens, counted in billionths so that nothing is ever rounded away."""
+    """One bucket of tokens, counted in billionths so that nothing is ever rounded away.
 
-    def __init__(self, per_second: int, clock: Clock) -> None:
+    Where its level stands is the shelf's: in this process, or in a file that every process with the same key shares.
+    """
+
+    def __init__(self, per_second: int, clock: Clock, shelf: Shelf | None = None) -> None:
         if per_second < 1:
             raise ValueError("a budget lets something through")
         self.per_second = per_second
         self._full = per_second * _SECOND_NS
-        self._tokens = self._full
         self._reserve = self._full * 3 // 10  # three tenths: two for orders to leave, one more for reads
-        self._filled_ns = clock.monotonic_ns()
-        self._blocked_until_ns = 0
+        self._shelf: Shelf = shelf or MemoryShelf(Level(self._full, clock.monotonic_ns(), 0))
 
     def wait_ns(self, now_ns: int, priority: Priority) -> int:
         """Nanoseconds until a request of this class may go; takes its token when that is zero."""
-        self._refill(now_ns)
-        blocked = max(0, self._blocked_until_ns - now_ns)
-        if priority is Priority.CANCEL:
-            blocked = min(blocked, _ns(CANCEL_WAIT_MAX)) if self._tokens < _SECOND_NS else 0
-        missing = _SECOND_NS + self._reserve * priority.value // 3 - self._tokens
-        wait = max(blocked, -(-missing // self.per_second) if missing > 0 else 0)
-        if wait == 0:
-            self._tokens -= _SECOND_NS
-        return wait
+        with self._shelf.held() as level:
+            self._refill(level, now_ns)
+            blocked = max(0, level.blocked_until_ns - now_ns)
+            if priority is Priority.CANCEL:
+                blocked = min(blocked, _ns(CANCEL_WAIT_MAX)) if level.tokens < _SECOND_NS else 0
+            missing = _SECOND_NS + self._reserve * priority.value // 3 - level.tokens
+            wait = max(blocked, -(-missing // self.per_second) if missing > 0 else 0)
+            if wait == 0:
+                level.tokens -= _SECOND_NS
+            return wait
 
     def block(self, until_ns: int) -> None:
         """No order and no read before then; cancels are only slowed."""
-        self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
+        with self._shelf.held() as level:
+            level.blocked_until_ns = max(level.blocked_until_ns, until_ns)
 
-    def _refill(self, now_ns: int) -> None:
-        gained = (now_ns - self._filled_ns) * self.per_second
-        self._filled_ns = now_ns
-        self._tokens = min(self._full, self._tokens + max(0, gained))
+    def _refill(self, level: Level, now_ns: int) -> None:
+        """A level from before a reboot, when the count began again, is as good as full; so is one never written."""
+        if not 0 < level.filled_ns <= now_ns or level.blocked_until_ns > now_ns + _ns(WAIT_MAX):
+            level.tokens, level.blocked_until_ns = self._full, 0
+        gained = max(0, now_ns - level.filled_ns) * self.per_second
+        level.filled_ns = now_ns
+        level.tokens = min(self._full, max(0, level.tokens) + gained)
 
 
 class Pacer:
     """The budgets of one key. Safe to share between threads: they take turns for a token, never while waiting."""
 
-    def __init__(self, clock: Clock, *, private_per_second: int = 30, public_per_second: int = 10) -> None:
+    def __init__(
+        self, clock: Clock, *, private_per_second: int = 30, public_per_second: int = 10, shelf: Shelf | None = None
+    ) -> None:
+        """`shelf` holds the signed budget's level where several processes share it."""
         self._clock = clock
-        self._private = Budget(private_per_second, clock)
+        self._private = Budget(private_per_second, clock, shelf)
         self._public = Budget(public_per_second, clock)
         self._lock = threading.Lock()
 
