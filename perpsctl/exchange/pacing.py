@@ -66,9 +66,10 @@ class Budget:
                 level.tokens -= _SECOND_NS
             return wait
 
-    def block(self, until_ns: int) -> None:
+    def block(self, until_ns: int, now_ns: int) -> None:
         """No order and no read before then; cancels are only slowed."""
         with self._shelf.held() as level:
+            self._refill(level, now_ns)
             level.blocked_until_ns = max(level.blocked_until_ns, until_ns)
 
     def _refill(self, level: Level, now_ns: int) -> None:
@@ -121,7 +122,8 @@ class Pacer:
             return  # nothing told: the retry policy backs off by itself (N3)
         budget = self._private if signed else self._public
         with self._lock:
-            budget.block(self._clock.monotonic_ns() + _ns(wait))
+            now_ns = self._clock.monotonic_ns()
+            budget.block(now_ns + _ns(wait), now_ns)
 
 
 def retry_after_wait(text: str, now: datetime) -> timedelta | None:
