@@ -1,6 +1,7 @@
 """Structured talk on stderr: notes when asked for, alarms always. Never a secret, never raw text from outside."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from perpsctl.domain.ports import Diagnostics
@@ -16,9 +17,16 @@ class StderrDiagnostics:
     def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
         self._logger: Any = None
+        self._watcher: Callable[[str, dict[str, object]], None] | None = None
+
+    def watch(self, watcher: Callable[[str, dict[str, object]], None]) -> None:
+        """`watcher` hears every note as it happens, whether it is said or not: progress for whoever waits."""
+        self._watcher = watcher
 
     def note(self, event: str, **facts: object) -> None:
         """Said with --verbose only."""
+        if self._watcher is not None:
+            self._watcher(event, facts)
         if self._verbose:
             self._write("info", event, facts)
 
@@ -27,6 +35,8 @@ class StderrDiagnostics:
         self._write("error", event, facts)
 
     def _write(self, level: str, event: str, facts: dict[str, object]) -> None:
+        if sys.stderr is None:  # it was closed
+            return
         try:
             getattr(self._said_by(), level)(shown(event), **{key: shown(value) for key, value in facts.items()})
         except (OSError, ValueError):  # stderr is closed or full

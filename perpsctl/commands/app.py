@@ -3,6 +3,7 @@
 One of the three homes of `except Exception`: what arrives here is our bug, told without a traceback and without secrets.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,14 +12,20 @@ import typer
 from typer.exceptions import TyperException
 
 from perpsctl.commands import checks, config, journal, killswitch, limits, order, positions, products, run, sim
-from perpsctl.commands.globals import OutputFormat, VersionOption, new_group, with_globals
+from perpsctl.commands.globals import REPORTS, Invocation, VersionOption, begin, new_group, with_globals
+from perpsctl.commands.help import LOOK, PROVE, SET_UP, TRADE
 from perpsctl.commands.output import write_error
 from perpsctl.domain.errors import ExitCode, InvariantBroken, PerpsctlError, UsageError
 from perpsctl.domain.text import shown
 
 HELP = "Trade Coinbase perpetual futures, and prove that it is safe to do so."
+EXAMPLES = """\
+perpsctl products list
+perpsctl order place --product BTC-PERP --side buy --size 0.01 --price 60000
+perpsctl killswitch engage --flatten
+perpsctl COMMAND --help"""
 
-app = new_group(HELP)
+app = new_group(HELP, epilog=EXAMPLES)
 
 
 def _root(ctx: typer.Context, version: VersionOption = False) -> None: ...
@@ -26,58 +33,65 @@ def _root(ctx: typer.Context, version: VersionOption = False) -> None: ...
 
 _root.__doc__ = HELP
 app.callback()(with_globals(_root))
-for name, group in (
-    ("products", products.app),
-    ("order", order.app),
-    ("positions", positions.app),
-    ("fills", positions.fills_app),
-    ("killswitch", killswitch.app),
-    ("limits", limits.app),
-    ("config", config.app),
-    ("journal", journal.app),
-    ("sim", sim.app),
-):
-    app.add_typer(group, name=name)
-positions.add_pnl(app)
-run.add_to(app)
+run.add_to(app, TRADE, PROVE)
+positions.add_pnl(app, LOOK)
 checks.add_to(app)
+for report in app.registered_commands:
+    if report.name in REPORTS:
+        report.rich_help_panel = PROVE
+for name, group, panel in (
+    ("order", order.app, TRADE),
+    ("positions", positions.app, TRADE),
+    ("products", products.app, LOOK),
+    ("fills", positions.fills_app, LOOK),
+    ("limits", limits.app, LOOK),
+    ("killswitch", killswitch.app, PROVE),
+    ("journal", journal.app, PROVE),
+    ("config", config.app, SET_UP),
+    ("sim", sim.app, SET_UP),
+):
+    app.add_typer(group, name=name, rich_help_panel=panel)
 
 
 def main() -> None:
     """The `perpsctl` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it was closed
+            stream.reconfigure(errors="backslashreplace")  # a C locale shows an escape, never a traceback (P10)
     sys.exit(invoke(sys.argv[1:]))
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run one command line; the result is its exit code, and every ending has been told."""
+    """Run one command line; the result is its exit code, and every ending has been told exactly once."""
+    begun = begin(arguments)
     try:
         code = app(list(arguments), prog_name="perpsctl", standalone_mode=False)
     except PerpsctlError as error:
-        return _told(error, arguments)
+        return _told(error, begun, arguments)
     except TyperException as error:
-        return _told(_usage(error), arguments)
+        return _told(_usage(error), begun, arguments)
     except typer.Exit as ending:
         return ending.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _told(_Interrupted("interrupted", fix="`perpsctl order list` shows what is open"), arguments)
+        return _told(_Interrupted("interrupted"), begun, arguments)
     except Exception as error:
-        return _told(_bug(error), arguments)
+        return _told(_bug(error), begun, arguments)
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
 class _Interrupted(PerpsctlError):
     code = "interrupted"
     exit_code = ExitCode.INTERRUPTED
+    default_fix = "an order under way is in doubt: `perpsctl order list` shows it first"
 
 
 def _usage(error: TyperException) -> PerpsctlError:
     format_message = getattr(error, "format_message", None)
     text = format_message() if callable(format_message) else str(error)
-    if not text:  # a group without a subcommand has printed its help already
-        return UsageError("a subcommand is missing", fix="see the help above")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "perpsctl"
-    return UsageError(shown(text.replace("Value error, ", ""), 300), fix=f"see `{path} --help`")
+    message = " ".join(text.replace("Value error, ", "").split()) if text.isprintable() or "\n" in text else text
+    return UsageError(shown(message, 300), fix=f"see `{path} --help`")
 
 
 def _bug(error: Exception) -> PerpsctlError:
@@ -92,21 +106,10 @@ def _bug(error: Exception) -> PerpsctlError:
     )
 
 
-def _told(error: PerpsctlError, arguments: Sequence[str]) -> int:
-    write_error(error, output=_wanted_format(arguments), no_color="--no-color" in arguments)
+def _told(error: PerpsctlError, begun: Invocation, arguments: Sequence[str]) -> int:
+    """The error is told; an answer that is out already stays the one document, and stderr has the rest."""
+    write_error(error, begun, no_color="--no-color" in arguments)
     return int(error.exit_code)
-
-
-def _wanted_format(arguments: Sequence[str]) -> OutputFormat:
-    """The last --format on the line, also when the line could not be parsed."""
-    wanted = OutputFormat.TABLE
-    for position, argument in enumerate(arguments):
-        text = argument.partition("=")[2] if argument.startswith("--format=") else ""
-        if argument == "--format" and position + 1 < len(arguments):
-            text = arguments[position + 1]
-        if text in set(OutputFormat):
-            wanted = OutputFormat(text)
-    return wanted
 
 
 if __name__ == "__main__":

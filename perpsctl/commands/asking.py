@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from perpsctl.commands.inputs import Terms, os_user
+from perpsctl.commands.inputs import Terms, who
 from perpsctl.domain.accounts import AccountView
 from perpsctl.domain.errors import JournalUnavailable, UsageError
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, intent_id
@@ -112,7 +112,7 @@ def decided(toolkit: "Toolkit", wanted: str, decision: str, *, reason: str, by: 
     toolkit.engine.resolver.decide_by_operator(
         named,
         verdict="accepted" if accepted else "not_sent",
-        by=by or os_user(),
+        by=who(by),
         reason=reason,
         venue_order_id=VenueOrderId(decision) if accepted else None,
     )

@@ -5,7 +5,9 @@ They are declared once, as `Annotated` aliases, and joined to each command's sig
 
 import functools
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,9 +15,10 @@ from typing import Annotated, Any
 import typer
 
 from perpsctl import __version__
+from perpsctl.commands import help as help_layout
+from perpsctl.domain.errors import UsageError
 
 _KEY = "perpsctl.globals"
-PANEL = "Options of every command"
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -27,6 +30,43 @@ class OutputFormat(StrEnum):
     JSONL = "jsonl"
     MARKDOWN = "markdown"
     JUNIT = "junit"  # reports of checks only
+
+
+REPORTS = frozenset({"probe", "preflight"})  # the commands that have a JUnit form
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One command line from its first word to its ending: which form it wants, and whether its answer is out."""
+
+    output: OutputFormat = OutputFormat.TABLE
+    answered: bool = False
+
+
+invocation: ContextVar[Invocation] = ContextVar("perpsctl.invocation")
+
+
+def begin(arguments: Sequence[str]) -> Invocation:
+    """A new invocation; the form is the last --format on the line, also when the line cannot be parsed."""
+    wanted = OutputFormat.TABLE
+    words = list(arguments)
+    for position, word in enumerate(words):
+        text = word.partition("=")[2] if word.startswith("--format=") else ""
+        if word == "--":
+            break
+        if word == "--format" and position + 1 < len(words):
+            text = words[position + 1]
+        if text in set(OutputFormat):
+            wanted = OutputFormat(text)
+    begun = Invocation(output=wanted)
+    invocation.set(begun)
+    return begun
+
+
+def wants_document() -> bool:
+    """True when a machine reads the answer: then every ending is a document."""
+    found = invocation.get(None)
+    return found is not None and found.output in (OutputFormat.JSON, OutputFormat.JSONL)
 
 
 @dataclass(slots=True)
@@ -45,27 +85,21 @@ class Globals:
 
 ProfileOption = Annotated[
     str | None,
-    typer.Option("--profile", metavar="NAME", help="Profile to act on.", rich_help_panel=PANEL, show_default=False),
+    typer.Option("--profile", metavar="NAME", help="Profile to act on.", show_default=False),
 ]
 ConfigOption = Annotated[
     str | None,
-    typer.Option("--config", metavar="FILE", help="Another configuration file.", rich_help_panel=PANEL),
+    typer.Option("--config", metavar="FILE", help="Another configuration file."),
 ]
 FormatOption = Annotated[
     OutputFormat | None,
-    typer.Option("--format", help="How the result is written.", rich_help_panel=PANEL, show_default=False),
+    typer.Option("--format", help="How the result is written; junit: reports of checks only.", show_default=False),
 ]
-NoColorOption = Annotated[
-    bool, typer.Option("--no-color", help="No colour; NO_COLOR does the same.", rich_help_panel=PANEL)
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.", rich_help_panel=PANEL)]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="More talk on stderr.", rich_help_panel=PANEL)]
-LiveOption = Annotated[
-    bool, typer.Option("--live", help="Allow entries in production, if the profile does.", rich_help_panel=PANEL)
-]
-YesOption = Annotated[
-    bool, typer.Option("--yes", help="Do not ask before a destructive command.", rich_help_panel=PANEL)
-]
+NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colour; NO_COLOR does the same.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="More talk on stderr.")]
+LiveOption = Annotated[bool, typer.Option("--live", help="Allow entries in production, if the profile does.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before a destructive command.")]
 _SHARED: dict[str, tuple[Any, Any]] = {
     "profile": (ProfileOption, None),
     "config": (ConfigOption, None),
@@ -80,7 +114,8 @@ _SHARED: dict[str, tuple[Any, Any]] = {
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"perpsctl {__version__}")
+        document = json.dumps({"schema": "perpsctl.version/1", "version": __version__})
+        typer.echo(document if wants_document() else f"perpsctl {__version__}")
         raise typer.Exit
 
 
@@ -107,6 +142,8 @@ def with_globals(function: Callable[..., None]) -> Callable[..., None]:
             value = values.pop(name)
             if value is not None and value is not False:
                 setattr(kept, name, value)
+        if junit_is_wrong(ctx, kept):
+            raise UsageError("only reports of checks can be written as junit", fix="use table, json, jsonl or markdown")
         function(ctx, **values)
 
     shared = [
@@ -120,11 +157,27 @@ def with_globals(function: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def new_group(help_text: str) -> typer.Typer:
+def junit_is_wrong(ctx: typer.Context, kept: Globals) -> bool:
+    """True when JUnit is asked of a command that makes no report of checks."""
+    leaf = not isinstance(ctx.command, help_layout.Group)
+    return leaf and kept.format is OutputFormat.JUNIT and ctx.info_name not in REPORTS
+
+
+class _Command(help_layout.Command):
+    shared = frozenset(_SHARED)
+
+
+class _Group(help_layout.Group):
+    shared = frozenset(_SHARED)
+
+
+def new_group(help_text: str, *, epilog: str | None = None) -> typer.Typer:
     """An empty group of commands; the shared options may stand before the command's name."""
     group = typer.Typer(
+        cls=_Group,
         help=help_text,
-        no_args_is_help=True,
+        epilog=epilog,
+        rich_markup_mode=None,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings=CONTEXT,
@@ -141,7 +194,7 @@ def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Callable[
     """Register a function as `name`, with the shared options joined to its own."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        app.command(name, context_settings=CONTEXT, **settings)(with_globals(function))
+        app.command(name, cls=_Command, context_settings=CONTEXT, **settings)(with_globals(function))
         return function
 
     return register

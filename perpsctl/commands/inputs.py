@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,9 +13,30 @@ import typer
 from perpsctl.domain.errors import UsageError
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, intent_id, product_id
 from perpsctl.domain.numbers import NotANumber, Price, Size, exact
-from perpsctl.domain.orders import OrderType, TimeInForce
+from perpsctl.domain.orders import OrderIntent, OrderType, TimeInForce
+from perpsctl.domain.products import RETIRED_SUFFIX, find_product
+from perpsctl.domain.quantize import check_shape
 from perpsctl.domain.sides import Side
 from perpsctl.domain.text import shown
+from perpsctl.systemports import SystemClock
+
+
+class TypeWord(StrEnum):
+    """What an operator can ask for: the types that exist, without the word for one we do not know."""
+
+    MARKET = OrderType.MARKET.value
+    LIMIT = OrderType.LIMIT.value
+    STOP_LIMIT = OrderType.STOP_LIMIT.value
+
+
+class TifWord(StrEnum):
+    """How long an order may live, as typed."""
+
+    GTC = TimeInForce.GTC.value
+    GTD = TimeInForce.GTD.value
+    IOC = TimeInForce.IOC.value
+    FOK = TimeInForce.FOK.value
+
 
 ProductOption = Annotated[
     str, typer.Option("--product", metavar="ID", help="Product id or alias, e.g. BTC-PERP.", show_default=False)
@@ -28,24 +50,31 @@ SizeOption = Annotated[
     str | None, typer.Option("--size", metavar="COIN", help="Size in coin, e.g. 0.01.", show_default=False)
 ]
 ContractsOption = Annotated[
-    str | None, typer.Option("--contracts", metavar="N", help="Size in contracts, instead.", show_default=False)
+    str | None,
+    typer.Option("--contracts", metavar="N", help="Size in whole contracts, instead of --size.", show_default=False),
 ]
-TypeOption = Annotated[OrderType, typer.Option("--type", help="market, limit or stop-limit.")]
+TypeOption = Annotated[TypeWord, typer.Option("--type", help="Kind of order.")]
 PriceOption = Annotated[str | None, typer.Option("--price", metavar="PRICE", help="Limit price.", show_default=False)]
 StopOption = Annotated[
     str | None, typer.Option("--stop-price", metavar="PRICE", help="Trigger of a stop-limit.", show_default=False)
 ]
 TifOption = Annotated[
-    TimeInForce | None,
-    typer.Option("--tif", help="gtc, gtd, ioc, fok [default: ioc for market, else gtc].", show_default=False),
+    TifWord | None,
+    typer.Option(
+        "--tif", help="Time in force; without it ioc for market, gtd with --expires, else gtc.", show_default=False
+    ),
 ]
 PostOnlyOption = Annotated[bool, typer.Option("--post-only", help="Rest or be rejected; never take.")]
 ReduceOnlyOption = Annotated[bool, typer.Option("--reduce-only", help="Only ever reduce the position.")]
 ExpiresOption = Annotated[
-    str | None, typer.Option("--expires", metavar="ISO", help="End of a gtd order, in UTC.", show_default=False)
+    str | None,
+    typer.Option("--expires", metavar="ISO", help="End of a gtd order, e.g. 2026-11-22T18:00:00Z.", show_default=False),
 ]
 ClientIdOption = Annotated[
-    str | None, typer.Option("--client-order-id", metavar="ID", help="Your id for the intent.", show_default=False)
+    str | None,
+    typer.Option(
+        "--client-order-id", metavar="ID", help="Your id for it; the same id never places twice.", show_default=False
+    ),
 ]
 WaitOption = Annotated[str, typer.Option("--wait", metavar="DURATION", help="How long to look for an unknown outcome.")]
 AgainOption = Annotated[bool, typer.Option("--again", help="Place although an equal order was placed just now.")]
@@ -101,7 +130,9 @@ def some_contracts(text: str) -> Decimal:
 
 
 def a_product(text: str) -> ProductId:
-    """A product id or alias as typed."""
+    """A product id or alias as typed; a retired id is answered with its successor before anything is asked."""
+    if text.upper().endswith(RETIRED_SUFFIX) and len(text) <= 40:
+        find_product((), product_id(text))
     return product_id(text)
 
 
@@ -133,10 +164,22 @@ def a_moment(text: str | None, what: str) -> datetime | None:
     if text is None:
         return None
     try:
+        if not text.isascii() or len(text) > 40:
+            raise ValueError
         value = datetime.fromisoformat(text)
-    except ValueError:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{what} {shown(text, 60)!r} is not a time", fix="write 2026-11-22T18:00:00Z") from None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+MAX_REASON = 500
+
+
+def a_reason(text: str, what: str) -> str:
+    """A reason or a name for the record: said, and at most 500 characters."""
+    if not text.strip() or len(text) > MAX_REASON:
+        raise UsageError(f"{what} is 1 to {MAX_REASON} characters", fix="say it in a sentence")
+    return text
 
 
 def os_user() -> str:
@@ -147,10 +190,15 @@ def os_user() -> str:
         return "unknown"
 
 
-def default_tif(kind: OrderType, tif: TimeInForce | None, expires: str | None) -> TimeInForce:
+def who(by: str | None) -> str:
+    """The name typed, else the user this process runs as."""
+    return os_user() if by is None else a_reason(by, "--by")
+
+
+def default_tif(kind: OrderType, tif: TifWord | None, expires: str | None) -> TimeInForce:
     """The time in force meant when none was typed."""
     if tif is not None:
-        return tif
+        return TimeInForce(tif.value)
     if kind is OrderType.MARKET:
         return TimeInForce.IOC
     return TimeInForce.GTD if expires is not None else TimeInForce.GTC
@@ -182,10 +230,10 @@ def terms(
     side: Side,
     size: str | None,
     contracts: str | None,
-    kind: OrderType,
+    kind: TypeWord,
     price: str | None,
     stop_price: str | None,
-    tif: TimeInForce | None,
+    tif: TifWord | None,
     post_only: bool,
     reduce_only: bool,
     expires: str | None,
@@ -195,22 +243,45 @@ def terms(
 ) -> Terms:
     """The options of one order as values; UsageError for whatever cannot be one."""
     if (size is None) == (contracts is None):
-        raise UsageError("give either --size in coin or --contracts")
-    if kind is OrderType.UNRECOGNISED or tif is TimeInForce.UNRECOGNISED:
-        raise UsageError("no such order", fix="type is market, limit or stop-limit; tif is gtc, gtd, ioc or fok")
-    return Terms(
+        raise UsageError("give either --size in coin or --contracts, not both and not neither")
+    type_ = OrderType(kind.value)
+    found = Terms(
         product=a_product(product),
         side=side,
         size=None if size is None else a_size(size),
         contracts=None if contracts is None else some_contracts(contracts),
-        kind=kind,
+        kind=type_,
         limit_price=a_price(price),
         stop_price=a_price(stop_price, "stop price"),
-        tif=default_tif(kind, tif, expires),
+        tif=default_tif(type_, tif, expires),
         post_only=post_only,
         reduce_only=reduce_only,
         expires=a_moment(expires, "--expires"),
         intent_id=an_intent_id(client_order_id),
         again=again,
         rest_through=rest_through,
+    )
+    _check_together(found)
+    return found
+
+
+def _check_together(found: Terms) -> None:
+    """The options make one legal order, by the domain's own rule, before the product is looked up or a process started."""
+    size = found.contracts if found.size is None else found.size
+    assert size is not None
+    check_shape(
+        OrderIntent(
+            id=IntentId("not-minted-yet"),
+            product_id=found.product,
+            side=found.side,
+            size=Size(size),
+            type=found.kind,
+            tif=found.tif,
+            limit_price=found.limit_price,
+            stop_price=found.stop_price,
+            post_only=found.post_only,
+            reduce_only=found.reduce_only,
+            expires=found.expires,
+            created_at=SystemClock().now(),
+        )
     )

@@ -14,7 +14,7 @@ from perpsctl.commands.output import finish, talk
 
 if TYPE_CHECKING:
     from perpsctl.domain.reports import EngageReport
-    from perpsctl.latch import Engaged
+    from perpsctl.latch import Engaged, GateClosed
 
 DEFAULT_PROFILE = "sim"  # built in: it may have orders although it has no state folder yet
 
@@ -33,7 +33,13 @@ SecondOption = Annotated[
 WaitOption = Annotated[str, typer.Option("--wait", metavar="DURATION", help="How long to work on cancels and exits.")]
 
 
-@command(app, "engage")
+ENGAGE_EXAMPLES = """\
+perpsctl killswitch engage
+perpsctl killswitch engage --flatten --wait 60s --reason "feed is wrong"
+exit 0: all proven; 10: read the attestation and repeat"""
+
+
+@command(app, "engage", epilog=ENGAGE_EXAMPLES)
 def engage(
     ctx: typer.Context,
     reason: ReasonOption = "operator",
@@ -42,23 +48,52 @@ def engage(
     wait: WaitOption = "30s",
 ) -> None:
     """Latch, cancel everything, flatten if asked, read back and attest. Without --profile: every known profile."""
-    from datetime import UTC, datetime
-
-    from perpsctl import latch, places
-
-    who, at, chosen = by or inputs.os_user(), datetime.now(UTC), globals_of(ctx).profile
-    if chosen:
-        held: tuple[Engaged, ...] = (latch.Latch.of(places.profile_name(chosen)).engage(reason=reason, by=who, at=at),)
-    else:
-        held = latch.engage_every(reason=reason, by=who, at=at, besides=(DEFAULT_PROFILE,))
-    for each in held:
-        talk(ctx, f"{each.profile}: latch {'durable' if each.durable else 'NOT DURABLE: ' + '; '.join(each.problems)}")
+    waited, why, by_whom = inputs.a_duration(wait, "--wait"), inputs.a_reason(reason, "--reason"), inputs.who(by)
+    held = _latched(ctx, why, by_whom)
 
     from perpsctl.render import operations
 
-    waited = inputs.a_duration(wait, "--wait")
-    attested = {each.profile: _attest(ctx, each, reason, who, flatten, waited) for each in held}
+    attested = {each.profile: _attest(ctx, each, why, by_whom, flatten, waited) for each in held}
     finish(ctx, operations.engaged(attested))
+
+
+def _latched(ctx: typer.Context, reason: str, by: str) -> "tuple[Engaged, ...]":
+    """Every wanted profile is latched and its gate has been waited for: from here on R1 counts. Standard library only."""
+    from datetime import UTC, datetime
+
+    from perpsctl import latch, places
+    from perpsctl.domain.errors import ConfigError
+
+    at, chosen = datetime.now(UTC), globals_of(ctx).profile
+    try:
+        held = (
+            (latch.Latch.of(places.profile_name(chosen)).engage(reason=reason, by=by, at=at),)
+            if chosen
+            else latch.engage_every(reason=reason, by=by, at=at, besides=(DEFAULT_PROFILE,))
+        )
+    except OSError as trouble:
+        raise ConfigError(
+            f"only {DEFAULT_PROFILE} could be latched, the others cannot be listed: {trouble.strerror}",
+            fix="name each profile with --profile and engage again",
+        ) from None
+    closed = {each.profile: latch.Latch.of(each.profile).close_gate() for each in held}
+    for each in held:
+        talk(ctx, f"{each.profile}: {_told(each, closed[each.profile])}", tone="" if each.durable else "bold red")
+    return held
+
+
+def _told(held: "Engaged", closed: "GateClosed") -> str:
+    """`latched; quiet`, or what is wrong with it."""
+    if not held.in_force:
+        return "NOT LATCHED: " + "; ".join(held.problems)
+    words = ["latched" if held.durable else "latched, NOT DURABLE: " + "; ".join(held.problems)]
+    if closed.quiet:
+        words.append("quiet")
+    elif closed.stuck:
+        words.append(f"{len(closed.stuck)} senders still under way: {', '.join(closed.stuck)}")
+    else:
+        words.append(closed.trouble or "a sender may still be under way")
+    return "; ".join(words)
 
 
 def _attest(
@@ -85,13 +120,16 @@ def status(ctx: typer.Context) -> None:
         finish(ctx, operations.switch_state(toolkit.profile.name, toolkit.killswitch.status()))
 
 
-@command(app, "release")
+@command(app, "release", epilog='perpsctl killswitch release --ack "feed is right again"')
 def release(ctx: typer.Context, ack: AckOption, by: ByOption = None, second: SecondOption = None) -> None:
     """Open it again; refused while an order is in doubt or the state cannot be read."""
     from perpsctl.commands.toolkits import confirm, open_toolkit
     from perpsctl.render import operations
 
+    why, by_whom = inputs.a_reason(ack, "--ack"), inputs.who(by)
+    if second is not None:
+        inputs.a_reason(second, "--second")
     with open_toolkit(ctx) as toolkit:
         confirm(ctx, toolkit, "release the kill switch")
-        report = toolkit.killswitch.release(reason=ack, by=by or inputs.os_user(), second=second)
+        report = toolkit.killswitch.release(reason=why, by=by_whom, second=second)
         finish(ctx, operations.released(toolkit.profile.name, report))

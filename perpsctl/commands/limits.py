@@ -10,7 +10,7 @@ app = new_group("The ceilings every entry is judged by.")
 
 @command(app, "show")
 def show(ctx: typer.Context) -> None:
-    """Show each limit with its value, unit, meaning and source."""
+    """Show each limit with its value, unit and source; --verbose adds what it means."""
     from perpsctl import settings
     from perpsctl.render import operations
 
@@ -22,4 +22,6 @@ def show(ctx: typer.Context) -> None:
         for row in profile.limits.as_rows()
     ]
     columns = ("limit", "value", "unit", "meaning", "source")
-    finish(ctx, operations.named_rows(f"Limits {profile.limits.fingerprint()[:12]}", "limits", rows, columns))
+    left_out = frozenset() if globals_of(ctx).verbose else frozenset({"meaning"})
+    title = f"Limits {profile.limits.fingerprint()[:12]}"
+    finish(ctx, operations.named_rows(title, "limits", rows, columns, left_out=left_out))

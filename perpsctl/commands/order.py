@@ -7,11 +7,25 @@ import typer
 from perpsctl.commands import asking, inputs
 from perpsctl.commands.globals import command, new_group
 from perpsctl.commands.output import finish
-from perpsctl.commands.toolkits import confirm, open_toolkit
+from perpsctl.commands.toolkits import confirm, open_toolkit, refused_here, tell_doubt
 from perpsctl.domain.errors import UsageError
-from perpsctl.domain.orders import OrderType
 
 app = new_group("Preview, place, edit, cancel and look at orders.")
+
+PLACE_EXAMPLES = """\
+perpsctl order place --product BTC-PERP --side buy --size 0.01 \\
+    --type limit --price 60000 --tif gtc --post-only
+perpsctl order place --product BTC-PERP --side sell --contracts 1 \\
+    --type market --reduce-only
+exit 0 accepted, 3 denied here, 4 rejected by the venue, 5 unknown"""
+PREVIEW_EXAMPLE = "perpsctl order preview --product BTC-PERP --side buy --size 0.01 --price 60000"
+EDIT_EXAMPLE = "perpsctl order edit ID --price 60005"
+CANCEL_EXAMPLE = "perpsctl order list\nperpsctl order cancel ID"
+RESOLVE_EXAMPLES = """\
+perpsctl order resolve
+perpsctl order resolve ID --wait 60s
+perpsctl order resolve ID --decide not-sent --reason "venue support, ticket 81"
+"""
 
 AllOption = Annotated[bool, typer.Option("--all", help="The history, not only what is open.")]
 ReplaceOption = Annotated[
@@ -34,14 +48,14 @@ ByOption = Annotated[
 ]
 
 
-@command(app, "place")
+@command(app, "place", epilog=PLACE_EXAMPLES)
 def place(
     ctx: typer.Context,
     product: inputs.ProductOption,
     side: inputs.SideOption,
     size: inputs.SizeOption = None,
     contracts: inputs.ContractsOption = None,
-    kind: inputs.TypeOption = OrderType.LIMIT,
+    kind: inputs.TypeOption = inputs.TypeWord.LIMIT,
     price: inputs.PriceOption = None,
     stop_price: inputs.StopOption = None,
     tif: inputs.TifOption = None,
@@ -63,17 +77,21 @@ def place(
         again=again, rest_through=rest_through,
     )  # fmt: skip
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, orders.placed(toolkit.engine.desk.place(asking.intent_of(toolkit, terms), wait=waited)))
+        tell_doubt(ctx, toolkit, waited)
+        report = refused_here(toolkit, terms.intent_id)
+        if report is None:
+            report = toolkit.engine.desk.place(asking.intent_of(toolkit, terms), wait=waited)
+        finish(ctx, orders.placed(report))
 
 
-@command(app, "preview")
+@command(app, "preview", epilog=PREVIEW_EXAMPLE)
 def preview(
     ctx: typer.Context,
     product: inputs.ProductOption,
     side: inputs.SideOption,
     size: inputs.SizeOption = None,
     contracts: inputs.ContractsOption = None,
-    kind: inputs.TypeOption = OrderType.LIMIT,
+    kind: inputs.TypeOption = inputs.TypeWord.LIMIT,
     price: inputs.PriceOption = None,
     stop_price: inputs.StopOption = None,
     tif: inputs.TifOption = None,
@@ -92,7 +110,7 @@ def preview(
         finish(ctx, orders.previewed(toolkit.engine.desk.preview(asking.intent_of(toolkit, terms))))
 
 
-@command(app, "edit")
+@command(app, "edit", epilog=EDIT_EXAMPLE)
 def edit(
     ctx: typer.Context,
     target: IntentArgument,
@@ -109,14 +127,19 @@ def edit(
     if new_price is None and new_size is None:
         raise UsageError("an edit needs --price or --size")
     waited, named = inputs.a_duration(wait, "--wait"), inputs.an_intent_id(client_order_id)
+    wanted = inputs.an_order_id(target)
     with open_toolkit(ctx) as toolkit:
-        intent = asking.edit_of(toolkit, inputs.an_order_id(target), price=new_price, size=new_size, named=named)
+        tell_doubt(ctx, toolkit, waited)
+        refused = refused_here(toolkit, named)
+        if refused is not None:
+            finish(ctx, orders.placed(refused, what="edit"))
+        intent = asking.edit_of(toolkit, wanted, price=new_price, size=new_size, named=named)
         if replace:
             finish(ctx, orders.replaced(toolkit.engine.edits.replace(intent, wait=waited)))
         finish(ctx, orders.placed(toolkit.engine.edits.edit(intent, wait=waited), what="edit"))
 
 
-@command(app, "cancel")
+@command(app, "cancel", epilog=CANCEL_EXAMPLE)
 def cancel(ctx: typer.Context, ids: inputs.IdsArgument, wait: inputs.WaitOption = "10s") -> None:
     """Cancel orders by id and prove by a read that they are gone."""
     from perpsctl.render import orders
@@ -132,9 +155,10 @@ def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: in
     from perpsctl.render import orders
 
     waited = inputs.a_duration(wait, "--wait")
+    wanted = None if product is None else inputs.a_product(product)
     with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "cancel all orders")
-        only = None if product is None else asking.product_of(toolkit, product).product_id
+        only = None if wanted is None else asking.product_of(toolkit, wanted).product_id
         finish(ctx, orders.cancelled(toolkit.engine.canceller.cancel_all(only, wait=waited)))
 
 
@@ -146,7 +170,7 @@ def list_orders(ctx: typer.Context, everything: AllOption = False) -> None:
     with open_toolkit(ctx) as toolkit:
         live = toolkit.venue.live_orders()
         records = toolkit.journal.intents(limit=200) if everything else asking.unfinished(toolkit)
-        finish(ctx, orders.listed(live.orders, records, everything=everything))
+        finish(ctx, orders.listed(live, records, everything=everything))
 
 
 @command(app, "show")
@@ -165,7 +189,7 @@ def show(ctx: typer.Context, target: IntentArgument) -> None:
         finish(ctx, orders.shown_order(found))
 
 
-@command(app, "resolve")
+@command(app, "resolve", epilog=RESOLVE_EXAMPLES)
 def resolve(
     ctx: typer.Context,
     target: MaybeIntent = None,
@@ -181,6 +205,8 @@ def resolve(
     wanted = None if target is None else inputs.an_order_id(target)
     if decide is not None and (wanted is None or not reason):
         raise UsageError("--decide needs one intent's id and --reason")
+    if decide is not None and decide != "not-sent":
+        inputs.an_order_id(decide)
     with open_toolkit(ctx) as toolkit:
         if decide is not None and wanted is not None and reason:
             finish(ctx, orders.resolved(asking.decided(toolkit, wanted, decide, reason=reason, by=by)))

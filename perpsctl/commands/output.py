@@ -1,6 +1,7 @@
 """How a command ends: the answer on stdout in the wanted form, talk and errors on stderr, the exit code by the outcome.
 
-Heavy imports stay inside the functions, so that `--help` and the kill switch's latch do not wait for them.
+Heavy imports stay inside the functions, so that `--help` and the kill switch's latch do not wait for them. On stdout there
+is one answer and nothing else; a reader that went away changes no exit code.
 """
 
 import os
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from perpsctl.commands.globals import Globals, OutputFormat, globals_of
+from perpsctl.commands.globals import Globals, Invocation, OutputFormat, globals_of, invocation
 from perpsctl.domain.errors import OffGrid, PerpsctlError
 from perpsctl.domain.text import shown
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from perpsctl.render.answer import Answer
 
 _SETUP = "perpsctl.setup"
+_DOCUMENTS = (OutputFormat.JSON, OutputFormat.JSONL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,7 @@ def command_name(ctx: typer.Context) -> str:
 def talk(ctx: typer.Context, text: str, *, tone: str = "dim") -> None:
     """One line for the operator on stderr, unless --quiet."""
     if not globals_of(ctx).quiet:
-        _errors(no_color=globals_of(ctx).no_color).print(shown(text, 500), style=tone)
+        _say(shown(text, 500), tone, no_color=globals_of(ctx).no_color)
 
 
 def write_answer(wanted: Globals, answer: "Answer", command: str, setup: Setup) -> None:
@@ -59,74 +61,94 @@ def write_answer(wanted: Globals, answer: "Answer", command: str, setup: Setup) 
     from perpsctl.render import envelope, markdown, terminal
     from perpsctl.systemports import SystemClock
 
+    now = SystemClock().now()
     origin = envelope.Origin(
-        command=command,
-        profile=setup.profile,
-        venue=setup.venue,
-        environment=setup.environment,
-        as_of=SystemClock().now(),
+        command=command, profile=setup.profile, venue=setup.venue, environment=setup.environment, as_of=now
     )
-    if wanted.format is OutputFormat.JSON:
-        _put(envelope.result(answer, origin) + "\n")
-    elif wanted.format is OutputFormat.JSONL:
-        _put(envelope.lines(answer, origin) + "\n")
-    elif wanted.format is OutputFormat.MARKDOWN:
-        _put(markdown.document(answer.blocks))
-    elif wanted.format is OutputFormat.JUNIT and answer.junit:
-        _put(answer.junit)
+    output = OutputFormat.TABLE if wanted.format is OutputFormat.JUNIT and not answer.junit else wanted.format
+    match output:
+        case OutputFormat.JSON:
+            text = envelope.result(answer, origin) + "\n"
+        case OutputFormat.JSONL:
+            text = envelope.lines(answer, origin)
+        case OutputFormat.MARKDOWN:
+            text = markdown.document(answer.blocks, now)
+        case OutputFormat.JUNIT:
+            text = answer.junit
+        case OutputFormat.TABLE:
+            text = ""
+    begun = invocation.get(None)
+    if begun is not None:
+        begun.answered = True
+    if output is OutputFormat.TABLE:
+        _guarded(lambda: terminal.show(answer.blocks, terminal.console(sys.stdout, no_color=wanted.no_color), now))
     else:
-        _guarded(lambda: terminal.show(answer.blocks, terminal.console(sys.stdout, no_color=wanted.no_color)))
-    if wanted.format in (OutputFormat.TABLE, OutputFormat.MARKDOWN) and not wanted.quiet:
+        _guarded(lambda: sys.stdout.write(text))
+    if output is not OutputFormat.JSON and not wanted.quiet:
         for warning in answer.warnings:
-            _errors(no_color=wanted.no_color).print(f"warning: {shown(warning, 500)}", style="yellow")
+            _say(f"warning: {shown(warning, 500)}", "yellow", no_color=wanted.no_color)
 
 
-def write_error(error: PerpsctlError, *, output: OutputFormat, no_color: bool) -> None:
+def write_error(error: PerpsctlError, begun: Invocation, *, no_color: bool) -> None:
     """What could not be answered: a JSON document on stdout for a machine, two lines on stderr for a person."""
-    details: Mapping[str, object] = (
-        {"field": error.field, "nearest": list(error.nearest)} if isinstance(error, OffGrid) else {}
-    )
-    if output in (OutputFormat.JSON, OutputFormat.JSONL):
+    if begun.output in _DOCUMENTS and not begun.answered:
         from perpsctl.render import envelope
 
-        _put(
-            envelope.error(
-                code=error.code,
-                message=error.message,
-                fix=error.fix,
-                exit_code=error.exit_code,
-                retryable=error.retryable,
-                details=details,
-            )
-            + "\n"
+        begun.answered = True
+        text = envelope.error(
+            code=error.code,
+            message=error.message,
+            fix=error.fix,
+            exit_code=error.exit_code,
+            retryable=error.retryable,
+            details=_details(error),
+            indent=2 if begun.output is OutputFormat.JSON else None,
         )
+        _guarded(lambda: sys.stdout.write(text + "\n"))
         return
-    console = _errors(no_color=no_color)
-    console.print(f"error: {shown(error.message, 1000)}", style="bold red")
+    _say(f"error: {shown(error.message, 1000)}", "bold red", no_color=no_color)
     if error.fix:
-        console.print(f"  fix: {shown(error.fix, 1000)}")
+        _say(f"  fix: {shown(error.fix, 1000)}", "", no_color=no_color)
 
 
-def _errors(*, no_color: bool) -> "Console":
+def _details(error: PerpsctlError) -> Mapping[str, object]:
+    return {"field": error.field, "nearest": list(error.nearest)} if isinstance(error, OffGrid) else {}
+
+
+def _say(line: str, tone: str, *, no_color: bool) -> None:
+    """One line on stderr; where stderr is closed or gone, talk is lost and nothing else (P10)."""
+    try:
+        errors(no_color=no_color).print(line, style=tone or None)
+    except OSError:
+        return
+
+
+def errors(*, no_color: bool) -> "Console":
+    """The console on stderr."""
     from perpsctl.render import terminal
 
     return terminal.console(sys.stderr, no_color=no_color)
 
 
-def _put(text: str) -> None:
-    def write() -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+def _guarded(write: Callable[[], object]) -> None:
+    """A reader that went away (`| head`) is no error of ours: the exit code still tells the outcome (P5).
 
-    _guarded(write)
-
-
-def _guarded(write: Callable[[], None]) -> None:
-    """A reader that went away (`| head`) is no error of ours: the exit code still tells the outcome (P5)."""
+    A stdout that takes nothing (a full disk) is told on stderr, with the same exit code: what was done stays done.
+    """
+    if sys.stdout is None:
+        return
     try:
         write()
         sys.stdout.flush()
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        _to_nowhere()
+    except OSError as trouble:
+        _to_nowhere()
+        _say(f"error: the answer could not be written to stdout: {trouble.strerror}", "bold red", no_color=False)
+
+
+def _to_nowhere() -> None:
+    """What is still buffered for stdout goes nowhere, so that the interpreter does not stumble over it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -34,8 +34,9 @@ def show(ctx: typer.Context, product: inputs.ProductArgument) -> None:
     from perpsctl.domain.accounts import PositionsRead
     from perpsctl.render import account
 
+    asked = inputs.a_product(product)
     with open_toolkit(ctx) as toolkit:
-        wanted = asking.product_of(toolkit, product).product_id
+        wanted = asking.product_of(toolkit, asked).product_id
         read, booked = toolkit.venue.positions(), asking.booked_coin(toolkit)
         mine = PositionsRead(
             positions=tuple(p for p in read.positions if p.product_id == wanted), as_of=read.as_of
@@ -67,9 +68,10 @@ def close_positions(ctx: typer.Context, product: str | None, *, unbounded: bool,
     from perpsctl.render import account
 
     waited = inputs.a_duration(wait, "--wait")
+    asked = None if product is None else inputs.a_product(product)
     with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "close all positions" if product is None else "close the position")
-        wanted = None if product is None else asking.product_of(toolkit, product).product_id
+        wanted = None if asked is None else asking.product_of(toolkit, asked).product_id
         report = toolkit.engine.exits.flatten(None if wanted is None else [wanted], unbounded=unbounded, wait=waited)
         finish(ctx, account.flattened(report))
 
@@ -86,10 +88,10 @@ def list_fills(ctx: typer.Context, limit: LimitOption = 50, venue: VenueOption =
         finish(ctx, account.fills(toolkit.journal.fills(limit=limit), source="journal"))
 
 
-def add_pnl(root: typer.Typer) -> None:
-    """`pnl` stands at the root."""
+def add_pnl(root: typer.Typer, panel: str) -> None:
+    """`pnl` stands at the root, under a heading."""
 
-    @command(root, "pnl")
+    @command(root, "pnl", rich_help_panel=panel)
     def pnl(ctx: typer.Context) -> None:
         """Show equity, profit and loss and margin, the venue's word beside the journal's."""
         from perpsctl.render import account

@@ -33,8 +33,9 @@ def show(ctx: typer.Context, product: inputs.ProductArgument) -> None:
     """Show one product's contract, steps, funding, margin and status."""
     from perpsctl.render import market
 
+    wanted = inputs.a_product(product)
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, market.product(asking.product_of(toolkit, product)))
+        finish(ctx, market.product(asking.product_of(toolkit, wanted)))
 
 
 @command(app, "book")
@@ -42,8 +43,9 @@ def book(ctx: typer.Context, product: inputs.ProductArgument, depth: DepthOption
     """Show the order book, sizes in coin."""
     from perpsctl.render import market
 
+    wanted = inputs.a_product(product)
     with open_toolkit(ctx) as toolkit:
-        found = asking.product_of(toolkit, product)
+        found = asking.product_of(toolkit, wanted)
         finish(ctx, market.book(toolkit.venue.book(found.product_id, depth), depth))
 
 
@@ -57,11 +59,12 @@ def candles(
     """Show bars, oldest first."""
     from perpsctl.render import market
 
+    wanted = inputs.a_product(product)
     if granularity not in GRANULARITIES:
         raise UsageError("no such granularity", fix=f"one of {', '.join(GRANULARITIES)}")
     width = timedelta(minutes=GRANULARITIES[granularity])
     with open_toolkit(ctx) as toolkit:
-        found = asking.product_of(toolkit, product)
+        found = asking.product_of(toolkit, wanted)
         end = toolkit.clock.now()
         bars = toolkit.venue.candles(found.product_id, start=end - width * limit, end=end, granularity=width)
         finish(ctx, market.candles(found.product_id, bars))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perpsctl.commands import asking, inputs
-from perpsctl.commands.globals import command
-from perpsctl.commands.output import finish, talk
-from perpsctl.commands.toolkits import open_toolkit
+from perpsctl.commands import asking, inputs, progress
+from perpsctl.commands.globals import command, globals_of
+from perpsctl.commands.output import finish
+from perpsctl.commands.toolkits import loop_refused, open_toolkit
+from perpsctl.domain.ids import ProductId
 
 if TYPE_CHECKING:
-    from perpsctl.engine.supervisor import Supervisor, TickReport
+    from perpsctl.engine.supervisor import Supervisor
 
 StrategyOption = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help="An installed strategy.", show_default=False)
@@ -33,10 +34,16 @@ IntervalOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Judge and report, send nothing.")]
 
 
-def add_to(root: typer.Typer) -> None:
-    """Both stand at the root."""
-    command(root, "run")(run)
-    command(root, "reconcile")(reconcile)
+RUN_EXAMPLES = """\
+perpsctl run --strategy canary --product BTC-PERP --for 60s
+perpsctl run --ticks 10 --interval 500ms --dry-run
+Ctrl-C once: a clean stop; twice: now"""
+
+
+def add_to(root: typer.Typer, trade: str, prove: str) -> None:
+    """Both stand at the root, each under its heading."""
+    command(root, "run", epilog=RUN_EXAMPLES, rich_help_panel=trade)(run)
+    command(root, "reconcile", rich_help_panel=prove)(reconcile)
 
 
 def run(
@@ -49,35 +56,32 @@ def run(
     dry_run: DryRunOption = False,
 ) -> None:
     """Run a strategy on a synchronous loop until told to stop; reconcile comes first."""
-    from perpsctl.engine.supervisor import RunOptions, TickReport
+    from perpsctl.engine.strategies import load
+    from perpsctl.engine.supervisor import RunOptions
     from perpsctl.render import operations
 
     length = None if for_ is None else inputs.a_duration(for_, "--for")
     pace = None if interval is None else inputs.a_duration(interval, "--interval")
 
-    def progress(tick: TickReport) -> None:
-        talk_progress(ctx, tick)
-
+    wanted = None if product is None else inputs.a_product(product)
     with open_toolkit(ctx) as toolkit:
         defaults = toolkit.profile.run
+        load(strategy or defaults.strategy, ProductId("BTC-PERP"))  # an unknown name is told before anything starts
+        refused = loop_refused(toolkit)
+        if refused:
+            finish(ctx, operations.run_refused(refused))
         options = RunOptions(
             duration=length, ticks=ticks, interval=pace or timedelta(milliseconds=defaults.interval_ms), dry_run=dry_run
         )  # fmt: skip
-        traded = asking.product_of(toolkit, product or defaults.product)
-        supervisor = toolkit.supervisor(strategy or defaults.strategy, traded, options, progress)
+        traded = asking.product_of(toolkit, wanted or inputs.a_product(defaults.product))
+        line = progress.TickLine(globals_of(ctx))
+        supervisor = toolkit.supervisor(strategy or defaults.strategy, traded, options, line.tick)
         _stop_on_signals(supervisor)
-        result = supervisor.run()
+        try:
+            result = supervisor.run()
+        finally:
+            line.end()
         finish(ctx, operations.ran(result.summary, result.exit_code, result.problems))
-
-
-def talk_progress(ctx: typer.Context, tick: "TickReport") -> None:
-    """One line a tick on stderr for a person who watches; a line every tenth tick elsewhere."""
-    if tick.ticks % 10 and not tick.problem:
-        return
-    text = (
-        f"tick {tick.ticks}: {tick.accepted} accepted of {tick.intents}, {tick.denied} denied, {tick.unknown} unknown"
-    )
-    talk(ctx, f"{text}; {tick.problem}" if tick.problem else text)
 
 
 def _stop_on_signals(supervisor: "Supervisor") -> None:

@@ -1,16 +1,24 @@
-"""Opens the toolkit of the wanted profile for one command and closes it afterwards, whatever happened in between."""
+"""Opens the toolkit of the wanted profile for one command and closes it afterwards, whatever happened in between.
+
+What forbids entries here whatever the limits say (production without its keys turned, the sandbox) is asked for before the
+venue is: a refusal needs no network.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
 
 from perpsctl.commands.globals import globals_of
-from perpsctl.commands.output import Setup, remember_setup
+from perpsctl.commands.output import Setup, remember_setup, talk
 
 if TYPE_CHECKING:
     from perpsctl.bootstrap import Toolkit
+    from perpsctl.domain.ids import IntentId
+    from perpsctl.domain.reports import PlaceReport
+    from perpsctl.domain.verdicts import Denial
 
 
 @contextmanager
@@ -37,7 +45,49 @@ def confirm(ctx: typer.Context, toolkit: "Toolkit", what: str) -> None:
 
     if toolkit.profile.environment is not Environment.PRODUCTION or globals_of(ctx).yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():  # None: it was closed (P10)
         raise UsageError(f"{what} needs a confirmation and there is no terminal", fix="add --yes")
     if not typer.confirm(f"{what} in production. Go on?", err=True):
         raise UsageError("not confirmed; nothing was done")
+
+
+def refused_here(toolkit: "Toolkit", named: "IntentId | None") -> "PlaceReport | None":
+    """The denial of an entry that this environment does not take at all; None where limits are to judge."""
+    from perpsctl.domain.ids import IntentId
+    from perpsctl.domain.reports import PlaceReport
+    from perpsctl.domain.verdicts import Denied
+
+    denials = toolkit.entry_denials()
+    if not denials:
+        return None
+    name = named or IntentId(toolkit.ids.new())
+    return PlaceReport(intent_id=name, denied=Denied(denials=denials), outcome=None, order=None)
+
+
+def loop_refused(toolkit: "Toolkit") -> "tuple[Denial, ...]":
+    """Why `run` may not trade here; UsageError for the sandbox, which is no venue."""
+    from perpsctl.domain.errors import UsageError
+    from perpsctl.domain.products import Environment
+
+    if toolkit.profile.environment is Environment.SANDBOX:
+        raise UsageError(
+            "the sandbox gives canned answers and is not a venue: `run` refuses it",
+            fix="use a sim or production profile",
+        )
+    return toolkit.entry_denials()
+
+
+def tell_doubt(ctx: typer.Context, toolkit: "Toolkit", wait: timedelta) -> None:
+    """Whoever waits hears on stderr that a write got no answer and is being looked for; once."""
+    told = False
+
+    def heard(event: str, facts: dict[str, object]) -> None:
+        nonlocal told
+        lost = event == "request" and facts.get("method") == "POST" and str(facts.get("ending")).startswith("written:")
+        if lost and not told:
+            told = True
+            talk(
+                ctx, f"the venue's answer was lost: looking whether the order exists, up to {wait.total_seconds():g} s"
+            )
+
+    toolkit.diagnostics.watch(heard)

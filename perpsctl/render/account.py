@@ -8,9 +8,9 @@ from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.orders import Fill
 from perpsctl.domain.reports import ExitReport, FlattenReport
-from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, warn
+from perpsctl.render.answer import Ago, Answer, Block, Cell, Facts, Lines, Table, bad, good, warn
 from perpsctl.render.orders import denial_table, placed
-from perpsctl.render.values import clock_time, money, number, word
+from perpsctl.render.values import money, number, word
 
 
 def positions(read: PositionsRead, booked: Mapping[ProductId, Decimal] | None) -> Answer:
@@ -47,7 +47,7 @@ def positions(read: PositionsRead, booked: Mapping[ProductId, Decimal] | None) -
     warnings = ("positions and journal differ: run `perpsctl reconcile`",) if differs else ()
     if booked is None:
         warnings = ("the journal could not be read: positions are the venue's alone",)
-    facts = Facts(title="", rows=(("read", clock_time(read.as_of)),))
+    facts = Facts(title="", rows=(("read", Ago(read.as_of)),))
     return Answer(
         data={"positions": data, "as_of": read.as_of, "unlisted_booked": missing},
         blocks=[table, facts],
@@ -122,10 +122,10 @@ def fills(found: Sequence[Fill], *, source: str) -> Answer:
     """Fills, newest first."""
     table = Table(
         title=f"Fills ({source})",
-        columns=("time", "product", "side", "size", "price", "fee", "as"),
+        columns=("when", "product", "side", "size", "price", "fee", "as"),
         rows=tuple(
             (
-                clock_time(fill.time),
+                Ago(fill.time),
                 fill.product_id,
                 fill.side.value,
                 number(fill.size),
@@ -151,7 +151,7 @@ def pnl(account: AccountView, read: PositionsRead, booked: Mapping[str, Decimal 
         ("buying power", money(account.buying_power)),
         ("margin used / free", f"{money(account.initial_margin)} / {money(account.available_margin)}"),
         ("margin level", _level(account.margin_level.value)),
-        ("as of", clock_time(account.as_of)),
+        ("read", Ago(account.as_of)),
     )
     ours = Facts(title="By the journal's fills", rows=tuple((name, money(value)) for name, value in booked.items()))
     return Answer(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from perpsctl.domain.errors import ExitCode
@@ -25,7 +26,14 @@ class Word:
     tone: Tone = Tone.PLAIN
 
 
-Cell = Word | str
+@dataclass(frozen=True, slots=True)
+class Ago:
+    """A moment told by its age ("3 s ago") to a person; written out where the text outlives the moment."""
+
+    at: datetime
+
+
+Cell = Word | Ago | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,15 +38,22 @@ def result(answer: Answer, origin: Origin, *, indent: int | None = 2) -> str:
 
 
 def lines(answer: Answer, origin: Origin) -> str:
-    """JSON lines: one line a row of the answer's list, or the whole document in one line."""
+    """JSON lines: one line a row of the answer's list (none for an empty one), or the whole document in one line."""
     rows = answer.data.get(answer.rows_key) if answer.rows_key else None
     if not isinstance(rows, list | tuple):
-        return result(answer, origin, indent=None)
-    return "\n".join(to_json(row) for row in rows)
+        return result(answer, origin, indent=None) + "\n"
+    return "".join(to_json(row) + "\n" for row in rows)
 
 
 def error(
-    *, code: str, message: str, fix: str, exit_code: ExitCode, retryable: bool, details: Mapping[str, object]
+    *,
+    code: str,
+    message: str,
+    fix: str,
+    exit_code: ExitCode,
+    retryable: bool,
+    details: Mapping[str, object],
+    indent: int | None = 2,
 ) -> str:
     """The document for what could not be answered."""
     body: dict[str, object] = {
@@ -56,4 +63,4 @@ def error(
         "exit_code": int(exit_code),
         "retryable": retryable,
     }
-    return to_json({"schema": ERROR_SCHEMA, "error": body | dict(details)}, indent=2)
+    return to_json({"schema": ERROR_SCHEMA, "error": body | dict(details)}, indent=indent)

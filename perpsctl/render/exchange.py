@@ -32,13 +32,12 @@ def judged(view: Mapping[str, Any]) -> Answer:
     orders = [dict(order) | {"live": order["status"] not in FINAL} for order in view["orders"]]
     table = Table(
         title="The exchange's own book",
-        columns=("order", "client id", "product", "side", "contracts", "filled", "price", "status"),
+        columns=("order", "product", "side", "contracts", "filled", "price", "status"),
         rows=tuple(
             (
-                word(order["order_id"])[:8] + "…",
-                word(order["client_order_id"])[:13],
+                word(order["order_id"]),
                 word(order["product_id"]),
-                word(order["side"]),
+                word(order["side"]).lower(),
                 word(order["size"]),
                 word(order["filled_size"]),
                 word(order["limit_price"]),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from perpsctl.domain.market import BookView, Candle, Level, SessionState, TradingStatus
 from perpsctl.domain.numbers import bps_between
 from perpsctl.domain.products import Product
-from perpsctl.render.answer import Answer, Cell, Facts, Table, bad, good, warn
+from perpsctl.render.answer import Ago, Answer, Cell, Facts, Table, bad, good, warn
 from perpsctl.render.values import clock_time, number, share
 
 
@@ -46,7 +46,7 @@ def product(found: Product) -> Answer:
         ("next accrual", clock_time(None if found.funding is None else found.funding.next_accrual)),
         ("overnight margin", "-" if overnight is None else f"{share(overnight.long)} / {share(overnight.short)}"),
         ("status", status_word(found.status)),
-        ("read", clock_time(found.as_of)),
+        ("read", Ago(found.as_of)),
     )
     return Answer(data={"product": product_data(found)}, blocks=[Facts(title="", rows=rows)])
 
@@ -78,7 +78,7 @@ def book(view: BookView, depth: int) -> Answer:
             ("mid", number(mid)),
             ("spread bps", number(spread, 2)),
             ("book", state),
-            ("as of", clock_time(view.as_of)),
+            ("read", Ago(view.as_of)),
         ),
     )
     data = {

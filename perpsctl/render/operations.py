@@ -15,8 +15,10 @@ from perpsctl.domain.reports import (
     RunSummary,
     SwitchStatus,
 )
+from perpsctl.domain.verdicts import Denial, Denied
 from perpsctl.render.account import position_data
-from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
+from perpsctl.render.answer import Ago, Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
+from perpsctl.render.orders import denial_table
 from perpsctl.render.values import NOTHING, clock_time, money, number, share, word
 
 
@@ -28,6 +30,7 @@ def switch_state(name: str, status: SwitchStatus) -> Answer:
         ("latch", word(facts.latch)),
         ("journal", word(facts.journal)),
         ("since", clock_time(facts.since)),
+        ("age", NOTHING if facts.since is None else Ago(facts.since)),
         ("reason", word(facts.reason)),
         ("by", word(facts.by)),
         ("in doubt", bad("could not be read") if status.in_doubt is None else str(len(status.in_doubt))),
@@ -185,7 +188,18 @@ def ran(summary: RunSummary, code: ExitCode, problems: tuple[str, ...]) -> Answe
         "started": summary.started,
         "ended": summary.ended,
     }
-    return Answer(data={"summary": data, "problems": problems}, blocks=blocks, exit_code=code, warnings=problems)
+    document = {"summary": data, "problems": problems, "denials": ()}
+    return Answer(data=document, blocks=blocks, exit_code=code, warnings=problems)
+
+
+def run_refused(denials: Sequence[Denial]) -> Answer:
+    """The loop did not start: what forbids it here."""
+    blocks: list[Block] = [
+        Lines(lines=(bad("denied: the loop was not started"),)),
+        denial_table(Denied(denials=tuple(denials))),
+    ]
+    data = {"summary": None, "problems": (), "denials": denials}
+    return Answer(data=data, blocks=blocks, exit_code=ExitCode.DENIED)
 
 
 def _bad_unless_zero(count: int) -> Cell:
@@ -223,7 +237,7 @@ def reconciled(report: ReconcileReport) -> Answer:
 
 def _break_row(b: Break) -> tuple[Cell, ...]:
     settled = good("booked") if b.settled else warn("open")
-    return (b.kind, b.cls.value, word(b.subject)[:20], word(b.ours), word(b.theirs), b.owner, settled)
+    return (b.kind, b.cls.value, word(b.subject), word(b.ours), word(b.theirs), b.owner, settled)
 
 
 def _break_data(b: Break) -> dict[str, object]:
@@ -242,8 +256,12 @@ def _break_data(b: Break) -> dict[str, object]:
 
 def journal_info(info: Mapping[str, object]) -> Answer:
     """Where the journal is and what it holds."""
-    rows = tuple((key.replace("_", " "), word(value)) for key, value in info.items())
-    return Answer(data=dict(info), blocks=[Facts(title="Journal", rows=rows)])
+    rows = [(key.replace("_", " "), word(value)) for key, value in info.items() if key not in ("head", "noted")]
+    noted = info["noted"]
+    assert noted is None or isinstance(noted, Mapping)
+    rows.append(("head", word(info["head"])))
+    rows.append(("noted head", NOTHING if noted is None else f"row {word(noted['seq'])}"))
+    return Answer(data=dict(info), blocks=[Facts(title="Journal", rows=tuple(rows))])
 
 
 def journal_checked(found: Integrity) -> Answer:
@@ -262,9 +280,21 @@ def journal_checked(found: Integrity) -> Answer:
     return Answer(data=data, blocks=[Facts(title="Journal", rows=rows)], exit_code=code)
 
 
-def named_rows(title: str, key: str, rows: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> Answer:
-    """A plain listing: limits, configuration."""
-    table = Table(title=title, columns=columns, rows=tuple(tuple(row) for row in rows))
+def named_rows(
+    title: str,
+    key: str,
+    rows: Sequence[tuple[str, ...]],
+    columns: tuple[str, ...],
+    *,
+    left_out: frozenset[str] = frozenset(),
+) -> Answer:
+    """A plain listing: limits, configuration. Columns `left_out` are for machines alone."""
+    shown = [position for position, name in enumerate(columns) if name not in left_out]
+    table = Table(
+        title=title,
+        columns=tuple(columns[position] for position in shown),
+        rows=tuple(tuple(row[position] for position in shown) for row in rows),
+    )
     data = {key: [dict(zip(columns, row, strict=True)) for row in rows]}
     return Answer(data=data, blocks=[table], rows_key=key)
 

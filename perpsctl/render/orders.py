@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ids import VenueOrderId
 from perpsctl.domain.orders import (
@@ -22,7 +23,7 @@ from perpsctl.domain.reports import (
     ReplaceReport,
 )
 from perpsctl.domain.verdicts import Denied
-from perpsctl.render.answer import Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
+from perpsctl.render.answer import Ago, Answer, Block, Cell, Facts, Lines, Table, Word, bad, good, quiet, warn
 from perpsctl.render.values import NOTHING, clock_time, money, number, word
 
 
@@ -139,23 +140,26 @@ def replaced(report: ReplaceReport) -> Answer:
     )
 
 
-def listed(orders: Sequence[VenueOrder], records: Sequence[IntentRecord], *, everything: bool) -> Answer:
+def listed(read: OrdersRead, records: Sequence[IntentRecord], *, everything: bool) -> Answer:
     """Open orders at the venue with the journal's word on each; with `everything` the journal's history."""
     mine = {record.venue_order_id: record for record in records if record.venue_order_id is not None}
     doubtful = [record for record in records if record.stage.in_doubt]
     data_rows = [
         _order_data(order) | {"intent_id": _intent_of(mine.get(order.venue_order_id)),
                               "ours": order.venue_order_id in mine}
-        for order in orders
+        for order in read.orders
     ]  # fmt: skip
-    blocks: list[Block] = [_order_table("Open orders" if not everything else "Orders at the venue", orders, mine)]
+    blocks: list[Block] = []
     if doubtful:
-        blocks.insert(0, _record_table("In doubt: counted as live until proven", doubtful))
+        blocks.append(_record_table("In doubt: counted as live until proven", doubtful))
+    blocks.extend(_order_tables(read.orders, mine))
     if everything:
         blocks.append(_record_table("Intents in the journal, newest first", records))
+    blocks.append(Facts(title="", rows=(("read", Ago(read.as_of)),)))
     data: dict[str, object] = {
         "orders": data_rows,
         "in_doubt": [record.intent.id for record in doubtful],
+        "as_of": read.as_of,
     }
     if everything:
         data["intents"] = [record_data(record) for record in records]
@@ -270,31 +274,41 @@ def _intent_of(record: IntentRecord | None) -> str | None:
     return None if record is None else record.intent.id
 
 
-def _status(order: VenueOrder) -> Cell:
+def _status(order: VenueOrder) -> Word:
     text = order.status.value if order.status.value != "unrecognised" else f"? {word(order.raw_status)}"
     if order.status.live:
         return good(text)
     return quiet(text)
 
 
-def _order_table(title: str, orders: Sequence[VenueOrder], mine: Mapping[VenueOrderId, IntentRecord]) -> Table:
-    return Table(
-        title=title,
-        columns=("order", "product", "side", "size", "filled", "price", "status", "whose"),
-        rows=tuple(
-            (
-                order.venue_order_id[:8] + "…",
-                order.product_id,
-                order.side.value,
-                number(order.size),
-                number(order.filled),
-                number(order.limit_price),
-                _status(order),
-                "ours" if order.venue_order_id in mine else warn("foreign"),
-            )
-            for order in orders
-        ),
-        right=frozenset({"size", "filled", "price"}),
+def _order_tables(orders: Sequence[VenueOrder], mine: Mapping[VenueOrderId, IntentRecord]) -> list[Table]:
+    """One table a product, so that ids stand whole within 80 columns: they are what `order cancel` takes."""
+    columns = ("order", "side", "size", "filled", "price", "status")
+    products = sorted({order.product_id for order in orders})
+    if not products:
+        return [Table(title="Open orders", columns=columns, rows=())]
+    return [
+        Table(
+            title=f"Open orders · {product}",
+            columns=columns,
+            rows=tuple(_order_row(order, mine) for order in orders if order.product_id == product),
+            right=frozenset({"size", "filled", "price"}),
+        )
+        for product in products
+    ]
+
+
+def _order_row(order: VenueOrder, mine: Mapping[VenueOrderId, IntentRecord]) -> tuple[Cell, ...]:
+    status = _status(order)
+    if order.venue_order_id not in mine:
+        status = warn(f"{status.text}, foreign")
+    return (
+        order.venue_order_id,
+        order.side.value,
+        number(order.size),
+        number(order.filled),
+        number(order.limit_price),
+        status,
     )
 
 
@@ -305,7 +319,7 @@ def _record_table(title: str, records: Sequence[IntentRecord], *, empty: str = "
         rows=tuple(
             (
                 record.intent.id,
-                clock_time(record.committed_at),
+                Ago(record.committed_at),
                 record.intent.side.value if isinstance(record.intent, OrderIntent) else "edit",
                 number(record.sent_size),
                 _stage(record.stage),
@@ -313,7 +327,7 @@ def _record_table(title: str, records: Sequence[IntentRecord], *, empty: str = "
             )
             for record in records
         ),
-        right=frozenset({"size"}),
+        right=frozenset({"when", "size"}),
         empty=empty,
     )
 

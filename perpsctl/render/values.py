@@ -60,6 +60,19 @@ def clock_time(value: datetime | None) -> str:
     return NOTHING if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def age(since: datetime, now: datetime) -> str:
+    """How long ago a moment was: `3 s ago`, `12 min ago`, `5 h ago`, `40 d ago`; `in 3 s` for one ahead."""
+    gone = now - since
+    ahead, gone = gone < timedelta(0), abs(gone)
+    for unit, length in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
+        if gone >= 2 * length:
+            text = f"{gone // length} {unit}"
+            break
+    else:
+        text = f"{gone // timedelta(seconds=1)} s"
+    return f"in {text}" if ahead else f"{text} ago"
+
+
 def number(value: Decimal | None, places: int | None = None) -> str:
     """A number for a person, thousands parted; `-` for "not told"."""
     if value is None:
