@@ -294,6 +294,24 @@ def test_other_faults_turn_their_check_red(home: Home, fault: str, options: tupl
     assert report["bad"][check_id] == "fail"
 
 
+def test_a_good_token_refused_now_and_then_is_told_and_stops_nothing_A5(home: Home) -> None:
+    arm(home, "A5", "--operation", "get_key_permissions", "--nth", "3", "--count", "1")
+    report = home.report("probe", code=0)
+    assert report["bad"] == {"auth.trade": "warn"}
+    assert "1 refusal (HTTP 401)" in report["told"]["auth.trade"]
+
+
+def test_a_key_in_variables_that_are_not_set_is_named(home: Home) -> None:
+    (home.path / "perpsctl.toml").write_text('[profile.sim.keys]\nmonitor = "env:NOBODYS"\n', encoding="utf-8")
+    report = home.report("probe", code=1)
+    assert report["bad"] == {
+        "key.monitor.file": "fail",
+        "auth.monitor": "skip",
+        "keys.least_privilege": "unknown",
+    }
+    assert "NOBODYS_NAME" in report["told"]["key.monitor.file"]
+
+
 def test_an_engaged_switch_is_told_with_its_reason(home: Home) -> None:
     assert home.run("killswitch", "engage", "--reason", "test of checks").returncode == 0
     try:
