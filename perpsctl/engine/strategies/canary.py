@@ -38,6 +38,7 @@ class Canary:
         self._next_side = Side.BUY
         self._asked_at: datetime | None = None
         self._way_back_rested = False
+        self._round = 0
         self._middles: deque[Decimal] = deque(maxlen=LOOKS_KEPT)
 
     @property
@@ -65,6 +66,7 @@ class Canary:
         if not self._paused(state.now, PAUSE):
             return Proposal()
         side, self._next_side = self._next_side, self._next_side.opposite
+        self._round += 1
         return self._wish(state, side, state.product.min_size, self._near_touch(book, side, state.product), "canary")
 
     def _way_back(self, state: StrategyState, book: BookView) -> Proposal:
@@ -94,7 +96,14 @@ class Canary:
         reduce_only: bool = False,
     ) -> Proposal:
         self._asked_at = state.now
-        wish = Wish(side=side, size=size, price=price, reason=reason, take=take, reduce_only=reduce_only)
+        wish = Wish(
+            side=side,
+            size=size,
+            price=price,
+            reason=f"{reason} {self._round}",  # a new round is no duplicate of the last one (duplicate guard)
+            take=take,
+            reduce_only=reduce_only,
+        )
         return Proposal(wishes=(wish,))
 
     def _near_touch(self, book: BookView, side: Side, product: Product) -> Price:

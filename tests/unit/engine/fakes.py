@@ -142,6 +142,7 @@ class FakeVenue:
         self.cancel_lag_looks = 0
         self.contradiction = ""
         self.forgets: set[VenueOrderId] = set()
+        self.unlisted: dict[VenueOrderId, int] = {}  # missing from so many live listings, there by id (E2)
         self.failing: dict[str, PerpsctlError] = {}
         self.fail_times: Counter[str] = Counter()
         self.calls: list[str] = []
@@ -210,6 +211,7 @@ class FakeVenue:
 
     def _read(self, name: str) -> None:
         self.calls.append(name)
+        self.clock.advance(timedelta(microseconds=1))  # no two reads are of the same moment
         error = self.failing.get(name) or self.failing.get("*")
         if error is None:
             return
@@ -292,7 +294,12 @@ class FakeVenue:
         self._read("live_orders")
         self._expire()
         self._lagging_cancels()
-        listed = tuple(order for order in self.orders_.values() if order.status.live and self._visible(order))
+        listed = tuple(
+            order
+            for order in self.orders_.values()
+            if order.status.live and self._visible(order) and self.unlisted.get(order.venue_order_id, 0) <= 0
+        )
+        self.unlisted = {order_id: looks - 1 for order_id, looks in self.unlisted.items()}
         return OrdersRead(orders=tuple(map(self._told, listed)), as_of=self.clock.now(), pages=1)
 
     def orders_since(self, start: datetime) -> OrdersRead:

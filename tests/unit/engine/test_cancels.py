@@ -77,6 +77,15 @@ def test_a_cancel_the_venue_refuses_says_its_word(house: House) -> None:
     assert any("INVALID_CANCEL_FCM_TRADING_SESSION" in problem for problem in report.problems)
 
 
+def test_E2_an_order_missing_from_the_listing_and_live_by_id_is_not_gone(house: House) -> None:
+    order = resting(house)
+    house.venue.cancel_mode = "never"
+    house.venue.unlisted[order.venue_order_id] = 1000
+    report = house.engine.desk.cancel([order.venue_order_id], wait=WAIT)
+    assert report.gone == ()
+    assert report.still_live == (order.venue_order_id,)
+
+
 def test_an_order_the_venue_does_not_know_any_more_stays_unproven(house: House) -> None:
     order = resting(house)
     house.venue.forgets.add(order.venue_order_id)
@@ -119,7 +128,9 @@ def test_R3_cancels_work_while_the_switch_is_engaged(house: House) -> None:
 def test_N5_a_cancel_that_was_rate_limited_is_asked_again(house: House) -> None:
     order = resting(house)
     house.venue.fail("cancel", RateLimited("429"), times=2)
+    began = house.clock.now()
     assert house.engine.desk.cancel([order.venue_order_id], wait=WAIT).gone == (order.venue_order_id,)
+    assert house.clock.now() - began < timedelta(milliseconds=500)
 
 
 def test_an_id_that_is_no_derivatives_order_of_ours_is_not_touched(house: House) -> None:

@@ -1,5 +1,6 @@
 """Edits: an intent of their own, old and new terms counted until known (E24); a replacement waits for proof."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -94,6 +95,15 @@ def test_E24_an_edit_that_was_lost_is_not_sent_only_after_its_bound(house: House
     assert isinstance(again.outcome, NotSent)
     assert "old terms" in again.outcome.evidence
     assert len(house.venue.edits) == 1
+
+
+def test_E24_an_order_still_being_edited_proves_neither_terms(house: House) -> None:
+    edit = an_edit(house)
+    house.venue.endings = ["lost"]
+    house.engine.edits.edit(edit, wait=timedelta(0))
+    order = house.venue.orders_[edit.venue_order_id]
+    house.venue.orders_[edit.venue_order_id] = replace(order, status=OrderStatus.EDIT_QUEUED)
+    assert isinstance(house.engine.edits.edit(edit, wait=timedelta(minutes=3)).outcome, Unknown)
 
 
 def test_a_known_edit_with_other_terms_is_refused(house: House) -> None:

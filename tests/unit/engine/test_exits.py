@@ -180,6 +180,7 @@ def test_I1_an_exit_in_doubt_is_not_followed_by_another(house: House) -> None:
     assert len(house.venue.submitted) == 1
     assert not report.flat
     assert isinstance(report.exits[0].orders[0].outcome, Unknown)
+    assert report.exits[0].denied is None  # it stopped by itself, before risk had to say so
     again = house.engine.exits.flatten([PRODUCT], wait=WAIT)
     assert len(house.venue.submitted) == 1
     assert again.exits[0].denied is not None

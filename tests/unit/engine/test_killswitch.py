@@ -106,6 +106,18 @@ def test_E23_an_order_in_doubt_that_turns_up_is_adopted_and_cancelled(house: Hou
     assert order.status is OrderStatus.CANCELLED
 
 
+def test_E2_an_order_found_only_by_search_is_cancelled_once_it_is_listed(house: House) -> None:
+    house.venue.endings = ["hidden"]
+    house.engine.desk.place(an_intent(), wait=timedelta(0))
+    house.clock.advance(timedelta(seconds=13))
+    (order,) = house.venue.of_intent("intent-0001")
+    house.venue.unlisted[order.venue_order_id] = 1
+    report = engage(house)
+    assert report.attestation.clean
+    assert len(report.cancels) == 2
+    assert house.venue.live() == []
+
+
 def test_an_order_still_in_doubt_is_named_and_not_clean(house: House) -> None:
     house.venue.endings = ["lost"]
     house.engine.desk.place(an_intent(), wait=timedelta(0))
@@ -182,6 +194,7 @@ def test_R4_release_is_refused_when_the_state_cannot_be_read(house: House, broke
         house.journal.broken["*"] = 0
     assert not house.switch.release(reason="all good", by="op").released
     assert house.halts.facts().state is HaltState.ENGAGED
+    assert [engaged for engaged, *_ in house.journal.halts] == [True]
 
 
 def test_a_standing_loss_breach_needs_a_second_person(house: House) -> None:

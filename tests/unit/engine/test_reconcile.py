@@ -202,6 +202,8 @@ def test_L5_a_failed_read_is_unread_and_never_matched(house: House, read: str) -
     report = reconcile(house)
     assert not report.matched
     assert report.unread
+    assert report.breaks == ()
+    assert report.orders_compared == 0
 
 
 def test_the_same_open_break_is_not_written_twice(house: House) -> None:

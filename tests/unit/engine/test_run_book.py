@@ -8,7 +8,7 @@ import pytest
 
 from perpsctl.domain.errors import JournalCorrupt, JournalUnavailable, UsageError
 from perpsctl.domain.ids import AccountKey, IntentId, ProductId, VenueOrderId
-from perpsctl.domain.orders import Fill, FillKind, Rejected, Unknown
+from perpsctl.domain.orders import Accepted, Fill, FillKind, Rejected, Unknown
 from perpsctl.domain.reports import PlaceReport
 from perpsctl.domain.sides import Side
 from perpsctl.engine.broken_journal import BrokenJournal
@@ -62,11 +62,13 @@ def test_fees_come_off_and_an_untold_fee_leaves_the_profit_untold() -> None:
 def test_acceptance_counts_doubts_as_submitted() -> None:
     book = RunBook(started=NOW)
     intent = an_intent()
-    for outcome in (Unknown(reason="timeout", evidence=""), Rejected(reason="no", message="", evidence="")):
+    accepted = Accepted(venue_order_id=VenueOrderId("v"), order=None, evidence="", latency_us=5)
+    rejected = Rejected(reason="no", message="", evidence="")
+    for outcome in (Unknown(reason="timeout", evidence=""), rejected, accepted, accepted):
         report = PlaceReport(intent_id=intent.id, denied=None, outcome=outcome, order=None)
         book.take(intent, report, NOW)
     told = book.summary(ended=NOW, stopped_because="test", fills=(), positions=None, open_orders=None)
-    assert told.acceptance_rate == 0
+    assert told.acceptance_rate == Decimal("0.5")
     assert (told.unknown, told.rejected) == (1, 1)
 
 

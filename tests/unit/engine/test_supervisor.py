@@ -390,10 +390,11 @@ def test_an_unproven_cancel_is_not_renewed_over(house: House) -> None:
 
 def test_entries_are_taken_away_before_a_quiet_window(tmp_path: Path) -> None:
     house = build(tmp_path, RiskLimits.from_mapping({"funding_cash_times": ["12:31"]}))
-    run(house, Scripted(buy()), ticks=70)
-    (sent,) = house.venue.submitted
-    (order,) = house.venue.of_intent(str(sent.intent_id))
-    assert order.status is OrderStatus.CANCELLED
+    strategy = Scripted(buy())
+    run(house, strategy, ticks=70)
+    assert len(house.venue.submitted) == 1
+    assert [len(state.working) for state in strategy.seen][1] == 1
+    assert strategy.seen[-1].working == ()  # the loop took it away, long before it ended
     assert "entry_cancelled_ahead" in house.talk.notes
 
 
@@ -407,11 +408,9 @@ def test_R7_resting_reductions_go_when_the_position_is_gone(loose: House) -> Non
         loose.venue.coin.clear()
         return Proposal()
 
-    run(loose, Scripted(Proposal(wishes=(wish,)), vanish, Proposal()), ticks=3)
-    (order,) = loose.venue.orders_.values()
-    assert order.status is OrderStatus.CANCELLED
-    calls = loose.venue.calls
-    assert calls.count("cancel") == 1
+    strategy = Scripted(Proposal(wishes=(wish,)), vanish, Proposal())
+    run(loose, strategy, ticks=3)
+    assert [len(state.working) for state in strategy.seen] == [0, 1, 0]
 
 
 def test_pending_exits_are_retried_by_the_loop(house: House) -> None:
@@ -451,6 +450,26 @@ def test_the_watch_goes_on_while_reconcile_cannot_read(house: House) -> None:
     house.venue.equity = "979000"
     run(house, Scripted(buy()), ticks=2)
     assert house.halts.facts().state is HaltState.ENGAGED
+
+
+def test_a_venue_that_fails_now_and_then_is_not_given_up_on(house: House) -> None:
+    def fail_again(state: StrategyState) -> Proposal:
+        house.venue.fail("account", DOWN, times=2)
+        return Proposal()
+
+    result = run(house, Scripted(*[fail_again] * 30), ticks=90, give_up_after=timedelta(seconds=15))
+    assert result.exit_code is ExitCode.DONE
+    assert result.summary.stopped_because == "all ticks done"
+
+
+def test_L5_what_could_not_be_told_is_no_all_clear_for_a_product(house: House) -> None:
+    house.journal.states[PRODUCT] = TradingState.REDUCING
+    house.venue.fail("account")
+    run(house, Scripted(), ticks=3)
+    assert house.journal.states[PRODUCT] is TradingState.REDUCING
+    house.venue.heal()
+    run(house, Scripted(), ticks=1)
+    assert house.journal.states[PRODUCT] is TradingState.ACTIVE
 
 
 def test_heartbeats_are_written(house: House) -> None:
@@ -514,7 +533,7 @@ def test_the_canary_takes_its_way_out_when_resting_was_not_enough(house: House) 
     run(house, Canary(PRODUCT), duration=timedelta(seconds=15))
     assert house.venue.coin[PRODUCT] == 0
     kinds = [(sent.order.intent.reason, sent.order.one_shot) for sent in house.venue.submitted]
-    assert kinds[:2] == [("canary back", False), ("canary out", True)]
+    assert kinds[:2] == [("canary back 0", False), ("canary out 0", True)]
 
 
 def test_the_canary_finds_its_way_back_although_another_order_could_close_it_too(house: House) -> None:
