@@ -31,6 +31,7 @@ def test_a_position_is_closed_by_one_bounded_ioc_of_its_size(house: House, coin:
     assert sent.order.side is side
     assert sent.order.size == Decimal("0.05")
     assert sent.order.intent.tif is TimeInForce.IOC
+    assert sent.order.intent.reduce_only
     price = sent.order.limit_price
     assert price is not None
     assert price == (Price(Decimal("57000")) if side is Side.SELL else Price(Decimal("63000")))

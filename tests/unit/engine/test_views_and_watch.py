@@ -55,6 +55,13 @@ def test_orders_are_read_before_positions_and_the_book_last(house: House) -> Non
     assert calls[-1] == "book"
 
 
+def test_orders_read_by_the_caller_are_not_read_again(house: House) -> None:
+    given = orders_read(an_order())
+    seen = views(house).fresh(PRODUCT, orders=given)
+    assert seen.view.orders is given
+    assert "live_orders" not in house.venue.calls
+
+
 def test_server_time_is_measured_once_a_minute(house: House) -> None:
     for _ in range(3):
         views(house).fresh(PRODUCT)
