@@ -29,7 +29,7 @@ from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Known, Ven
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, PlaceReport
 from perpsctl.domain.sides import Side
-from perpsctl.domain.verdicts import Approved, Denied
+from perpsctl.domain.verdicts import Approved, Denial, Denied
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.reading import Reads
 from perpsctl.engine.resolver import Resolver
@@ -78,6 +78,7 @@ class OrderDesk:
         sender: Sender,
         canceller: Canceller,
         diagnostics: Diagnostics,
+        forbids_entries: Callable[[], tuple[Denial, ...]] = lambda: (),
     ) -> None:
         self._venue = venue
         self._journal = journal
@@ -90,6 +91,7 @@ class OrderDesk:
         self._sender = sender
         self._canceller = canceller
         self._diagnostics = diagnostics
+        self._forbids_entries = forbids_entries
 
     # --- place --------------------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class OrderDesk:
         known = self._journal.intent(intent.id)
         if known is not None:
             return self._replay(known, intent, wait)
-        denied = self._switch_stands(intent)
+        denied = self._refused_at_the_door(intent)
         if denied is not None:
             return PlaceReport(intent_id=intent.id, denied=denied, outcome=None, order=None)
         order = quantize(intent, self._views.product(intent.product_id))
@@ -165,14 +167,21 @@ class OrderDesk:
         report = self._canceller.cancel([str(other.venue_order_id) for other in crossed])
         return (f"cancelled {len(report.gone)} of {len(crossed)} own orders in the way", *report.problems)
 
-    def _switch_stands(self, intent: OrderIntent) -> Denied | None:
-        """A courtesy: with the switch engaged nothing is even read. The gate looks again, for real, at the send (R1)."""
+    def _refused_at_the_door(self, intent: OrderIntent) -> Denied | None:
+        """What is refused before anything is read: an engaged switch, and entries where the profile allows none.
+
+        The switch here is a courtesy: the gate looks again, for real, at the send (R1).
+        """
         if intent.road is Road.SWITCH:
             return None
         facts = self._halts.facts()
-        if facts.state is HaltState.RELEASED:
+        forbidden = self._forbids_entries() if intent.road is Road.ENTRY else ()
+        if facts.state is not HaltState.RELEASED:
+            denied = switch_denial(facts.reason or f"latch {facts.latch}, journal {facts.journal}")
+        elif forbidden:
+            denied = Denied(denials=forbidden)
+        else:
             return None
-        denied = switch_denial(facts.reason or f"latch {facts.latch}, journal {facts.journal}")
         try:
             self._journal.decide(intent, intent.size, lambda booked: denied)
         except JournalUnavailable as error:  # the answer stands without its record: nothing is sent either way

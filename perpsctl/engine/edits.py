@@ -3,6 +3,7 @@
 An edit never silently becomes cancel and create, and nothing is placed while the order it replaces could still fill.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from perpsctl.domain.orders import EditIntent, OrderIntent, OrderType, SubmitOut
 from perpsctl.domain.ports import Clock, Halts, Journal, Known, Venue
 from perpsctl.domain.quantize import quantize_edit
 from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, IntentStage, PlaceReport
-from perpsctl.domain.verdicts import ApprovedChange, Denied
+from perpsctl.domain.verdicts import ApprovedChange, Denial, Denied
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import DEFAULT_WAIT, OrderDesk
 from perpsctl.engine.sending import Sender, gate_refused, switch_denial
@@ -50,6 +51,7 @@ class EditDesk:
         sender: Sender,
         canceller: Canceller,
         desk: OrderDesk,
+        forbids_entries: Callable[[], tuple[Denial, ...]] = lambda: (),
     ) -> None:
         self._venue = venue
         self._journal = journal
@@ -61,6 +63,7 @@ class EditDesk:
         self._sender = sender
         self._canceller = canceller
         self._desk = desk
+        self._forbids_entries = forbids_entries
 
     def edit(self, intent: EditIntent, *, wait: timedelta = DEFAULT_WAIT) -> PlaceReport:
         """The order carries the new terms, or the old ones, or both are counted until evidence tells (E24).
@@ -75,6 +78,9 @@ class EditDesk:
         if facts.state is not HaltState.RELEASED:
             denied = switch_denial(facts.reason)
             return PlaceReport(intent_id=intent.id, denied=denied, outcome=None, order=order)
+        forbidden = self._forbids_entries()
+        if forbidden:
+            return PlaceReport(intent_id=intent.id, denied=Denied(denials=forbidden), outcome=None, order=order)
         product = self._views.product(order.product_id)
         edit = quantize_edit(intent, order, product, post_only=target.post_only, reduce_only=target.reduce_only)
         tracked = self._tracker.update()
@@ -106,6 +112,9 @@ class EditDesk:
         """
         target, order = self._edited(edit)
         _must_rest(target)
+        forbidden = self._forbids_entries()
+        if forbidden:  # before the cancel: a replacement that cannot be placed must not cost the old order
+            raise UsageError(f"entries are not allowed here ({forbidden[0].code.value}); the old order stands")
         cancelled = self._canceller.cancel([str(edit.venue_order_id)], wait=wait)
         final = self._venue.order(edit.venue_order_id) if edit.venue_order_id in cancelled.gone else None
         if final is None or not final.status.final:

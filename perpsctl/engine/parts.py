@@ -9,6 +9,7 @@ from datetime import time
 
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
+from perpsctl.domain.verdicts import Denial
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import OrderDesk
 from perpsctl.engine.edits import EditDesk
@@ -60,8 +61,12 @@ def assemble(
     diagnostics: Diagnostics,
     spool: ExitSpool | None = None,
     cash_times: Callable[[], tuple[time, ...]] | None = None,
+    forbids_entries: Callable[[], tuple[Denial, ...]] = lambda: (),
 ) -> Engine:
-    """The engine over these ports. Funding cash times come from the limits unless `cash_times` tells them (simulator)."""
+    """The engine over these ports. Funding cash times come from the limits unless `cash_times` tells them (simulator).
+
+    `forbids_entries` says what shuts entries and edits here whatever the limits say: production without `live` or token.
+    """
     views = Views(
         venue=venue, journal=journal, clock=clock, cash_times=cash_times or (lambda: limits.funding_cash_times)
     )
@@ -96,6 +101,7 @@ def assemble(
         sender=sender,
         canceller=canceller,
         diagnostics=diagnostics,
+        forbids_entries=forbids_entries,
     )
     edits = EditDesk(
         venue=venue,
@@ -108,6 +114,7 @@ def assemble(
         sender=sender,
         canceller=canceller,
         desk=desk,
+        forbids_entries=forbids_entries,
     )
     exits = Exits(
         venue=venue,

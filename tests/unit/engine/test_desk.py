@@ -19,7 +19,7 @@ from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.orders import Accepted, NotSent, OrderStatus, Rejected, Road, TimeInForce, Unknown
 from perpsctl.domain.reports import IntentStage, PlaceReport
 from perpsctl.domain.sides import Side
-from perpsctl.domain.verdicts import DenialCode
+from perpsctl.domain.verdicts import Denial, DenialCode
 from perpsctl.engine.sending import OutcomeUnrecorded
 from tests.builders import NOW, an_intent
 from tests.unit.engine.conftest import House
@@ -312,6 +312,21 @@ def test_a_process_held_up_between_verdict_and_send_does_not_send(house: House) 
     assert isinstance(report.outcome, NotSent)
     assert report.outcome.reason == "approval_expired"
     assert house.venue.submitted == []
+
+
+def test_where_entries_are_forbidden_none_is_sent_and_exits_pass(house: House) -> None:
+    forbidden = (Denial(code=DenialCode.LIVE_NOT_ENABLED, observed="live=false", limit="both"),)
+    house.engine.desk._forbids_entries = lambda: forbidden
+    assert codes(house.engine.desk.place(an_intent())) == {DenialCode.LIVE_NOT_ENABLED}
+    assert house.venue.calls == []
+    record = house.journal.intent(an_intent().id)
+    assert record is not None
+    assert record.stage is IntentStage.DENIED
+    house.venue.coin[an_intent().product_id] = Decimal("0.01")
+    leave = an_intent(
+        id="intent-exit1", side=Side.SELL, limit_price="59000", tif=TimeInForce.IOC, road=Road.EXIT, reduce_only=True
+    )
+    assert isinstance(house.engine.desk.place(leave).outcome, Accepted)
 
 
 def test_a_preview_sends_and_commits_nothing(house: House) -> None:

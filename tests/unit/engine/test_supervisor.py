@@ -189,7 +189,7 @@ def test_an_order_in_doubt_from_before_a_crash_is_ended_by_the_loop(house: House
     assert house.journal.in_doubt()
     strategy = Scripted()
     run(house, strategy, ticks=20)
-    assert [state.in_doubt for state in strategy.seen][0] == 1
+    assert strategy.seen[0].in_doubt == 1
     assert strategy.seen[-1].in_doubt == 0
     assert house.journal.in_doubt() == ()
 
