@@ -209,6 +209,7 @@ class Toolkit:
             diagnostics=self.diagnostics,
             spool=self.spool,
             cash_times=self.cash_times,
+            forbids_entries=self.entry_denials,
         )
 
     @cached_property

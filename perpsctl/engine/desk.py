@@ -5,7 +5,7 @@ outcome -> doubt ended by evidence, or told. What this room must never do: judge
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,7 +18,6 @@ from perpsctl.domain.orders import (
     OrderIntent,
     OrderStatus,
     Origin,
-    Preview,
     QuantizedOrder,
     Road,
     SubmitOutcome,
@@ -27,7 +26,7 @@ from perpsctl.domain.orders import (
 )
 from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Known, Venue
 from perpsctl.domain.quantize import quantize
-from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, PlaceReport
+from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, PlaceReport, PreviewReport
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Approved, Denial, Denied
 from perpsctl.engine.cancels import Canceller
@@ -49,16 +48,6 @@ _SETTLING: Final = frozenset({OrderStatus.PENDING, OrderStatus.UNRECOGNISED})
 
 class _ViewOutdated(Exception):
     """Between our reads and the verdict an order of ours ended: positions were read too early; read again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviewReport:
-    """What the venue and our own limits say of an order that was not placed."""
-
-    order: QuantizedOrder
-    preview: Preview | None
-    denied: Denied | None
-    notes: tuple[str, ...]
 
 
 class OrderDesk:

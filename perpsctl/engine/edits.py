@@ -4,7 +4,7 @@ An edit never silently becomes cancel and create, and nothing is placed while th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from perpsctl.domain.numbers import Size, plain
 from perpsctl.domain.orders import EditIntent, OrderIntent, OrderType, SubmitOutcome, TimeInForce, Unknown, VenueOrder
 from perpsctl.domain.ports import Clock, Halts, Journal, Known, Venue
 from perpsctl.domain.quantize import quantize_edit
-from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, IntentStage, PlaceReport
+from perpsctl.domain.reports import HaltState, IntentRecord, IntentStage, PlaceReport, ReplaceReport
 from perpsctl.domain.verdicts import ApprovedChange, Denial, Denied
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import DEFAULT_WAIT, OrderDesk
@@ -23,16 +23,6 @@ from perpsctl.engine.tracking import Tracker
 from perpsctl.engine.views import Views
 from perpsctl.risk.judge import evaluate_edit
 from perpsctl.risk.limits import RiskLimits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplaceReport:
-    """Cancel and place: `placed` is None while the old order is not proven gone, or when nothing was left to place."""
-
-    cancelled: CancelReport
-    old_filled: Size | None
-    placed: PlaceReport | None
-    notes: tuple[str, ...]
 
 
 class EditDesk:

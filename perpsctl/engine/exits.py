@@ -28,13 +28,13 @@ from perpsctl.domain.orders import (
 )
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Known, Venue
 from perpsctl.domain.quantize import quantize
-from perpsctl.domain.reports import CancelReport, ExitPending, PlaceReport
+from perpsctl.domain.reports import CancelReport, ExitPending, ExitReport, FlattenReport, PlaceReport
 from perpsctl.domain.sides import Side
 from perpsctl.domain.text import shown
 from perpsctl.domain.verdicts import Approved, DenialCode, Denied
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import OrderDesk
-from perpsctl.engine.exit_reports import ExitReport, FlattenReport, pending_payload, position_of, shut_reason
+from perpsctl.engine.exit_facts import pending_payload, position_of, shut_reason
 from perpsctl.engine.reading import VENUE_ERRORS, Reads
 from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, outcome_text
 from perpsctl.engine.views import Views

@@ -10,13 +10,21 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from perpsctl.domain.errors import JournalUnavailable
-from perpsctl.domain.ids import IntentId
 from perpsctl.domain.orders import Accepted
 from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
-from perpsctl.domain.reports import Attestation, CancelReport, ExitPending, HaltFacts, HaltState, IntentRecord
+from perpsctl.domain.reports import (
+    Attestation,
+    CancelReport,
+    EngageReport,
+    FlattenReport,
+    HaltFacts,
+    HaltState,
+    IntentRecord,
+    ReleaseReport,
+    SwitchStatus,
+)
 from perpsctl.domain.text import shown
 from perpsctl.engine.cancels import Canceller
-from perpsctl.engine.exit_reports import FlattenReport
 from perpsctl.engine.exits import Exits
 from perpsctl.engine.reading import VENUE_ERRORS
 from perpsctl.engine.resolver import Resolver
@@ -37,36 +45,6 @@ class VenueSide:
     canceller: Canceller
     exits: Exits
     resolver: Resolver
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngageReport:
-    """What engaging did, with the attestation that was read back."""
-
-    attestation: Attestation
-    first: bool
-    cancels: tuple[CancelReport, ...]
-    flattened: FlattenReport | None
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseReport:
-    """Released, or every reason why not (R4)."""
-
-    released: bool
-    refusals: tuple[str, ...]
-    facts: HaltFacts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchStatus:
-    """The switch as it stands with what would hinder a release; None: could not be read."""
-
-    facts: HaltFacts
-    in_doubt: tuple[IntentId, ...] | None
-    exit_pending: tuple[ExitPending, ...] | None
-    problems: tuple[str, ...]
 
 
 class KillSwitch:

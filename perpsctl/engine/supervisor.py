@@ -11,6 +11,7 @@ from typing import Final
 
 from perpsctl.domain.errors import (
     ExitCode,
+    JournalCorrupt,
     JournalUnavailable,
     LeaseHeld,
     NotBuiltYet,
@@ -135,6 +136,12 @@ class Supervisor:
     # --- ticking ----------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        """The whole record is verified before the first order rests on it (design 9). JournalCorrupt when it is not sound."""
+        found = self._engine.journal.check(full=True)
+        if not found.sound:
+            raise JournalCorrupt(
+                f"the journal is not sound: {found.problem}", fix="`perpsctl journal check` tells more"
+            )
         self._guarded(lambda: self._event(EventKind.RUN_STARTED, {"strategy": self._strategy.name}))
 
     def _tick(self) -> None:

@@ -81,7 +81,8 @@ def race(home: Home, engage: Callable[[Home], datetime], *extra: str) -> Race:
             placer.communicate()
     requests = [r for r in home.judge()["requests"] if r["operation"] == "create_order"]
     late = sum(1 for r in requests if datetime.fromisoformat(r["received_at"]) > engaged_at)
-    refused = [told for told in lines if told["why"] == ["kill_switch_engaged"]]
+    # `halted` is the same switch met in the journal, inside the verdict's transaction.
+    refused = [told for told in lines if told["why"] in (["kill_switch_engaged"], ["halted"])]
     return Race(
         accepted=sum(1 for told in lines if told["outcome"] == "accepted"),
         refused=len(refused),

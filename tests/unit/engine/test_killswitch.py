@@ -7,8 +7,8 @@ import pytest
 
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.orders import Accepted, OrderStatus
-from perpsctl.domain.reports import HaltState
-from perpsctl.engine.killswitch import EngageReport, KillSwitch
+from perpsctl.domain.reports import EngageReport, HaltState
+from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.latch import LatchState
 from tests.builders import BTC, NOW, an_intent
 from tests.unit.engine.conftest import House

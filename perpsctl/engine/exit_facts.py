@@ -1,51 +1,13 @@
-"""What the way out reports, and the small questions it asks of what was read. No reads, no writes."""
+"""The small questions the way out asks of what was read, and how a pending exit is kept. No reads, no writes."""
 
-from dataclasses import dataclass
 from datetime import UTC
 from decimal import Decimal
 
 from perpsctl.domain.accounts import Position, PositionsRead
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import SessionState, TradingStatus
-from perpsctl.domain.numbers import Size, plain
-from perpsctl.domain.reports import CancelReport, ExitPending, PlaceReport
-from perpsctl.domain.verdicts import Denied
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExitReport:
-    """What became of one product's position; None for a position that could not be read, never zero."""
-
-    product_id: ProductId
-    before: Decimal | None
-    after: Decimal | None
-    wanted: Size | None  # None: all of it
-    orders: tuple[PlaceReport, ...]
-    cancels: tuple[CancelReport, ...]
-    pending: ExitPending | None
-    denied: Denied | None
-    problems: tuple[str, ...]
-
-    @property
-    def done(self) -> bool:
-        """True when what was asked for is proven: flat, or reduced by the size wanted."""
-        if self.after is None:
-            return False
-        if self.wanted is None or self.before is None:
-            return self.after == 0
-        return abs(self.after) <= max(abs(self.before) - self.wanted, Decimal(0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlattenReport:
-    """All products that were to be closed; `unread` says what could not be known."""
-
-    exits: tuple[ExitReport, ...]
-    unread: tuple[str, ...]
-
-    @property
-    def flat(self) -> bool:
-        return not self.unread and all(report.done for report in self.exits)
+from perpsctl.domain.numbers import plain
+from perpsctl.domain.reports import ExitPending
 
 
 def position_of(read: PositionsRead, product_id: ProductId) -> Position:
