@@ -20,7 +20,7 @@ from perpsctl.domain.accounts import (
     RiskView,
     ServerTime,
 )
-from perpsctl.domain.errors import JournalUnavailable, VenueUnreachable
+from perpsctl.domain.errors import JournalUnavailable, UsageError, VenueUnreachable
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import BookView, Mark, MarketFacts, MarkSource
 from perpsctl.domain.numbers import Price
@@ -32,6 +32,7 @@ BOOK_DEPTH: Final = 100  # levels a side: 25 bps of SOL at 200 USD are 50 steps 
 HELD_BOOK_DEPTH: Final = 5  # another product's book is read for its middle only
 SERVER_TIME_MAX_AGE: Final = timedelta(seconds=45)  # below the limit on its age, with room for the judging
 MARGIN_WINDOW_MAX_AGE: Final = timedelta(seconds=60)
+PRODUCT_MAX_AGE: Final = timedelta(seconds=2)  # with room below the limit on its age
 MARK_RECORD_INTERVAL: Final = timedelta(seconds=60)
 
 
@@ -109,7 +110,8 @@ class Views:
             orders = reads.attempt("live orders", self._venue.live_orders)
         account = reads.attempt("account", self._venue.account)
         positions = reads.attempt("positions", self._venue.positions)
-        marks = self._other_marks(product.product_id, positions, reads)
+        marks = self._other_marks(product.product_id, positions, orders, reads)
+        product = self._not_old(product, reads)
         book = reads.attempt("book", lambda: self._venue.book(product.product_id, BOOK_DEPTH))
         market = self._market(product, book)
         mark = market.mark()
@@ -181,11 +183,29 @@ class Views:
             self._last_prices[product.product_id] = mark.price
         return market
 
-    def _other_marks(self, judged: ProductId, positions: PositionsRead | None, reads: Reads) -> dict[ProductId, Mark]:
-        """A mark for every other product held; one that cannot be had is left out, and rules that need it deny."""
+    def _not_old(self, product: Product, reads: Reads) -> Product:
+        """The product read again where the other reads took long; UsageError when its grid moved meanwhile (M5)."""
+        if timedelta(0) <= self._clock.now() - product.as_of <= PRODUCT_MAX_AGE:
+            return product
+        newer = reads.attempt("product", lambda: self.product(product.product_id))
+        if newer is None:
+            return product
+        if grid_of(newer) != grid_of(product):
+            raise UsageError("the product's contract or steps changed just now; nothing was sent", fix="repeat")
+        return newer
+
+    def _other_marks(
+        self, judged: ProductId, positions: PositionsRead | None, orders: OrdersRead | None, reads: Reads
+    ) -> dict[ProductId, Mark]:
+        """A mark for every other product held or ordered; one that cannot be had is left out, and rules that need it deny."""
         marks: dict[ProductId, Mark] = {}
-        held = {p.product_id for p in positions.positions} if positions is not None else set()
-        for product_id in sorted(held - {judged}):
+        counted = {p.product_id for p in positions.positions} if positions is not None else set()
+        counted |= {o.product_id for o in orders.orders} if orders is not None else set()
+        try:
+            counted |= {each.product_id for each in self._journal.booked().live}
+        except JournalUnavailable as error:
+            reads.note("orders in the journal", error)
+        for product_id in sorted(counted - {judged}):
             mark = self.mark(product_id, reads)
             if mark is not None:
                 marks[product_id] = mark
@@ -221,6 +241,11 @@ class Views:
             reads.note("equity mark", error)
             return
         self._marked_at = now
+
+
+def grid_of(product: Product) -> tuple[object, ...]:
+    """What an order was put on the grid of."""
+    return (product.contract_size, product.size_step, product.min_size, product.max_size, product.price_steps)
 
 
 def equity_mark(

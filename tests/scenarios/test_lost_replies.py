@@ -1,11 +1,16 @@
 """A create whose reply is lost: one order at the exchange, one end in the journal, nothing ever sent twice (I1, I3, I4)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from perpsctl.domain.accounts import OrdersRead
+from perpsctl.domain.errors import UsageError
+from perpsctl.domain.numbers import Price
 from perpsctl.domain.orders import Accepted, ApprovedOrder, NotSent, SubmitOutcome, Unknown
 from perpsctl.domain.ports import Gate
 from perpsctl.domain.reports import IntentStage
@@ -138,3 +143,34 @@ def test_I2_a_crash_between_send_and_record_leaves_a_doubt_that_the_next_process
     assert record.stage is IntentStage.WORKING
     assert len(world.orders_of(intent)) == 1
     assert world.creates() == 1
+
+
+def test_R5_a_resting_order_in_another_product_is_counted_and_stops_no_entry(world: World) -> None:
+    other = next(p for p in world.venue.products() if p.alias == "ETH-PERP")
+    book = world.venue.book(other.product_id, 1)
+    assert book.best_bid is not None
+    first = replace(
+        world.intent(),
+        product_id=other.product_id,
+        size=other.min_size,
+        limit_price=Price(book.best_bid - 200 * other.price_step(book.best_bid)),
+    )
+    assert isinstance(world.engine.desk.place(first).outcome, Accepted)
+    report = world.engine.desk.place(world.intent())
+    assert isinstance(report.outcome, Accepted), report
+
+
+def test_M5_a_grid_that_moves_between_the_reads_sends_nothing(world: World) -> None:
+    intent = world.intent()
+    live_orders = world.venue.live_orders
+
+    def slow() -> OrdersRead:
+        world.clock.advance(3)
+        world.embedded.exchange.control.set_increments("BIP-20DEC30-CDE", price_increment=Decimal(10))
+        return live_orders()
+
+    world.venue.live_orders = slow  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="changed just now"):
+        world.engine.desk.place(intent)
+    assert world.creates() == 0
+    assert world.journal.intent(intent.id) is None
