@@ -7,6 +7,7 @@ import typer
 from perpsctl.commands.globals import command, new_group
 from perpsctl.commands.output import finish
 from perpsctl.commands.toolkits import open_toolkit
+from perpsctl.domain.errors import NotBuiltYet
 
 app = new_group("The durable record: where it is and whether it is whole.")
 
@@ -27,3 +28,12 @@ def check(ctx: typer.Context) -> None:
 
     with open_toolkit(ctx) as toolkit:
         finish(ctx, operations.journal_checked(toolkit.journal_check()))
+
+
+@command(app, "migrate")
+def migrate(ctx: typer.Context) -> None:
+    """Bring a journal of an older version up to date (planned: there is one version so far)."""
+    raise NotBuiltYet(
+        "`journal migrate` is not built yet: every journal so far is of this version",
+        fix="open an older or newer journal with the version of perpsctl that wrote it",
+    )

@@ -59,12 +59,11 @@ def engage(
 
 def _latched(ctx: typer.Context, reason: str, by: str) -> "tuple[Engaged, ...]":
     """Every wanted profile is latched and its gate has been waited for: from here on R1 counts. Standard library only."""
-    from datetime import UTC, datetime
-
     from perpsctl import latch, places
     from perpsctl.domain.errors import ConfigError
+    from perpsctl.systemports import SystemClock
 
-    at, chosen = datetime.now(UTC), globals_of(ctx).profile
+    at, chosen = SystemClock().now(), globals_of(ctx).profile
     try:
         held = (
             (latch.Latch.of(places.profile_name(chosen)).engage(reason=reason, by=by, at=at),)

@@ -26,8 +26,12 @@ FromOption = Annotated[
 SpeedOption = Annotated[str, typer.Option("--speed", metavar="N", help="Pace of the price path alone.")]
 CalendarOption = Annotated[str, typer.Option("--calendar", help="open: breaks are 6 h away; venue: true times.")]
 DedupeOption = Annotated[str, typer.Option("--dedupe", help="How long client ids are known: forever, 60s, never.")]
-MakerOption = Annotated[str | None, typer.Option("--maker-fee", metavar="SHARE", show_default=False)]
-TakerOption = Annotated[str | None, typer.Option("--taker-fee", metavar="SHARE", show_default=False)]
+MakerOption = Annotated[
+    str | None, typer.Option("--maker-fee", metavar="SHARE", help="Share of notional, e.g. 0.0002.", show_default=False)
+]
+TakerOption = Annotated[
+    str | None, typer.Option("--taker-fee", metavar="SHARE", help="Share of notional, e.g. 0.0003.", show_default=False)
+]
 IdleOption = Annotated[int, typer.Option("--idle-minutes", help="Ends itself after so long without a request.")]
 PortOption = Annotated[int, typer.Option("--http-port", help="0: any free one.")]
 OperationOption = Annotated[
@@ -35,17 +39,32 @@ OperationOption = Annotated[
 ]
 NthOption = Annotated[int, typer.Option("--nth", min=1, help="From the n-th matching request on.")]
 CountOption = Annotated[int | None, typer.Option("--count", min=1, help="How often.", show_default=False)]
-ProbabilityOption = Annotated[str | None, typer.Option("--probability", metavar="P", show_default=False)]
+ProbabilityOption = Annotated[
+    str | None,
+    typer.Option("--probability", metavar="P", help="Share of matching requests, 0 to 1.", show_default=False),
+]
 FaultSeedOption = Annotated[int, typer.Option("--seed", help="Seed of the probability.")]
-SecondsOption = Annotated[int | None, typer.Option("--for-seconds", min=1, show_default=False)]
-ParamOption = Annotated[list[str] | None, typer.Option("--param", metavar="KEY=VALUE", show_default=False)]
+SecondsOption = Annotated[
+    int | None, typer.Option("--for-seconds", min=1, help="Disarmed after so long.", show_default=False)
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="KEY=VALUE", help="What the fault takes; may be repeated.", show_default=False),
+]
 FaultArgument = Annotated[str, typer.Argument(metavar="FAULT", help="Name or catalogue id.")]
 HandleArgument = Annotated[str | None, typer.Argument(metavar="[FAULT]", help="Name, or none for all.")]
 WhatArgument = Annotated[str, typer.Argument(metavar="WHAT", help="price, position, balance, status, funding, ...")]
-ValuesArgument = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE...", show_default=False)]
+ValuesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="The state to set.", show_default=False)
+]
 
 
-@command(app, "start")
+START_EXAMPLES = """\
+perpsctl sim start --seed 7 --dedupe never
+perpsctl sim start --replay FILE --from 2022-01-21T21:30:00Z --speed 60"""
+
+
+@command(app, "start", epilog=START_EXAMPLES)
 def start(
     ctx: typer.Context,
     seed: SeedOption = 1,
@@ -63,6 +82,9 @@ def start(
     from perpsctl.simulator import launcher
 
     inputs.a_moment(from_, "--from")
+    for what, text in (("--speed", speed), ("--maker-fee", maker_fee), ("--taker-fee", taker_fee)):
+        if text is not None:
+            inputs.a_number(text, what)
     options = launcher.SimOptions(
         seed=seed, replay=replay, start=from_, speed=speed, calendar=calendar, dedupe=dedupe, maker_fee=maker_fee,
         taker_fee=taker_fee, idle_minutes=idle_minutes, http_port=http_port,
@@ -109,6 +131,7 @@ def serve(
     http_port: PortOption = 0,
 ) -> None:
     """Run it in the foreground until interrupted."""
+    from perpsctl.render import operations
     from perpsctl.simulator import launcher, server
 
     inputs.a_moment(from_, "--from")
@@ -121,6 +144,7 @@ def serve(
         talk(ctx, f"serving on {found['faces']['us']['http']} and {found['faces']['us']['https']}; Ctrl-C ends it")
 
     server.serve(places.private_folder(places.exchange_folder()), options, ready)
+    finish(ctx, operations.said("the embedded exchange has ended", {"running": False}))
 
 
 @command(app, "book")
@@ -142,7 +166,13 @@ def set_state(ctx: typer.Context, what: WhatArgument, values: ValuesArgument = N
     finish(ctx, operations.said(f"{what} is set", {"set": what, "values": list(values or [])}))
 
 
-@command(fault_app, "arm")
+ARM_EXAMPLES = """\
+perpsctl sim fault catalogue
+perpsctl sim fault arm reset_after_accept --operation create_order
+perpsctl sim fault arm N1 --nth 2 --count 3"""
+
+
+@command(fault_app, "arm", epilog=ARM_EXAMPLES)
 def arm(
     ctx: typer.Context,
     fault: FaultArgument,

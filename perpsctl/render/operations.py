@@ -18,7 +18,7 @@ from perpsctl.domain.reports import (
 from perpsctl.domain.verdicts import Denial, Denied
 from perpsctl.render.account import position_data
 from perpsctl.render.answer import Ago, Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
-from perpsctl.render.orders import denial_table
+from perpsctl.render.orders import denial_table, order_data
 from perpsctl.render.values import NOTHING, clock_time, money, number, share, word
 
 
@@ -84,7 +84,7 @@ def attestation_data(attestation: Attestation | str) -> dict[str, object]:
         "clean": attestation.clean,
         "latch_durable": attestation.latch_durable,
         "journal_durable": attestation.journal_durable,
-        "open_orders": attestation.open_orders,
+        "open_orders": None if attestation.open_orders is None else [order_data(o) for o in attestation.open_orders],
         "positions": None if attestation.positions is None else [position_data(p) for p in attestation.positions],
         "in_doubt": attestation.in_doubt,
         "unread": attestation.unread,

@@ -34,10 +34,11 @@ def placed(report: PlaceReport, *, what: str = "order") -> Answer:
         "intent_id": report.intent_id,
         "outcome": name,
         "reason": detail,
-        "order": None if report.order is None else _order_data(report.order),
+        "order": None if report.order is None else order_data(report.order),
         "denials": () if report.denied is None else report.denied.denials,
         "evidence": "" if report.outcome is None else report.outcome.evidence,
         "replayed": report.replayed,
+        "latency_us": None,
     }
     if isinstance(report.outcome, Accepted):
         data["latency_us"] = report.outcome.latency_us
@@ -145,7 +146,7 @@ def listed(read: OrdersRead, records: Sequence[IntentRecord], *, everything: boo
     mine = {record.venue_order_id: record for record in records if record.venue_order_id is not None}
     doubtful = [record for record in records if record.stage.in_doubt]
     data_rows = [
-        _order_data(order) | {"intent_id": _intent_of(mine.get(order.venue_order_id)),
+        order_data(order) | {"intent_id": _intent_of(mine.get(order.venue_order_id)),
                               "ours": order.venue_order_id in mine}
         for order in read.orders
     ]  # fmt: skip
@@ -174,14 +175,14 @@ def shown_record(record: IntentRecord, order: VenueOrder | None) -> Answer:
     if order is not None:
         blocks.append(_order_facts(order))
     code = ExitCode.UNKNOWN if record.stage.in_doubt else ExitCode.DONE
-    data = record_data(record) | {"order": None if order is None else _order_data(order)}
+    data = record_data(record) | {"order": None if order is None else order_data(order)}
     return Answer(data=data, blocks=blocks, exit_code=code)
 
 
 def shown_order(order: VenueOrder) -> Answer:
     """One order that is not in the journal."""
     note = Lines(lines=(warn("not in the journal: placed by something else on this portfolio"),))
-    return Answer(data={"order": _order_data(order), "ours": False}, blocks=[_order_facts(order), note])
+    return Answer(data={"order": order_data(order), "ours": False}, blocks=[_order_facts(order), note])
 
 
 def cancelled(report: CancelReport) -> Answer:
@@ -244,7 +245,8 @@ def _outcome_name(record: IntentRecord) -> str:
     return "unknown" if record.outcome is None else names[type(record.outcome)]
 
 
-def _order_data(order: VenueOrder) -> dict[str, object]:
+def order_data(order: VenueOrder) -> dict[str, object]:
+    """One order as data."""
     return {
         "venue_order_id": order.venue_order_id,
         "client_order_id": order.client_order_id,
