@@ -12,6 +12,7 @@ from pathlib import Path
 from perpsctl.domain.ids import AccountKey, IntentId
 from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.orders import OrderIntent, OrderType, TimeInForce
+from perpsctl.domain.ports import Journal, Venue
 from perpsctl.domain.products import Environment, Product
 from perpsctl.domain.sides import Side
 from perpsctl.engine.killswitch import KillSwitch
@@ -115,17 +116,7 @@ class World:
         self.account = AccountKey(f"us:sim:{self.embedded.exchange.judge_view().portfolio_uuid}")
         self.journal: SqlJournal = open_journal(self.folder, self.account, clock=self.clock, ids=self.ids)
         self.halts = CombinedHalts(self.latch, self.journal)
-        self.engine: Engine = assemble(
-            venue=self.venue,
-            journal=self.journal,
-            halts=self.halts,
-            clock=self.clock,
-            ids=self.ids,
-            limits=self.limits,
-            diagnostics=self.talk,
-            spool=Spool(self.folder, self.account, self.clock),
-            cash_times=lambda: tuple(time.fromisoformat(t) for t in self.embedded.exchange.control.cash_times()),
-        )
+        self.assemble(self.venue, self.journal)
         self.switch = KillSwitch(
             latch=self.latch,
             journal=self.journal,
@@ -133,6 +124,20 @@ class World:
             clock=self.clock,
             diagnostics=self.talk,
             outside=self.engine.venue_side,
+        )
+
+    def assemble(self, venue: Venue, journal: Journal) -> None:
+        """The engine over this venue and journal: the real ones, or what a test puts around them."""
+        self.engine: Engine = assemble(
+            venue=venue,
+            journal=journal,
+            halts=self.halts,
+            clock=self.clock,
+            ids=self.ids,
+            limits=self.limits,
+            diagnostics=self.talk,
+            spool=Spool(self.folder, self.account, self.clock),
+            cash_times=lambda: tuple(time.fromisoformat(t) for t in self.embedded.exchange.control.cash_times()),
         )
 
     def restart(self) -> None:
@@ -182,7 +187,9 @@ class World:
             created_at=self.clock.now(),
         )
 
-    def arm(self, fault: str, *, operation: str = "create_order", count: int | None = 1, **parameters: str | int) -> None:
+    def arm(
+        self, fault: str, *, operation: str = "create_order", count: int | None = 1, **parameters: str | int
+    ) -> None:
         """A fault of the exchange, by catalogue id or name."""
         self.embedded.exchange.faults.arm(fault, operation=operation, count=count, **parameters)  # type: ignore[arg-type]
 
