@@ -8,14 +8,16 @@ import json
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from perpsctl import bootstrap, settings
-from perpsctl.commands import asking, inputs
 from perpsctl.domain.errors import PerpsctlError
 from perpsctl.domain.ids import IntentId
-from perpsctl.domain.orders import OrderType, TimeInForce
+from perpsctl.domain.numbers import Price
+from perpsctl.domain.orders import OrderIntent, OrderType, TimeInForce
 from perpsctl.domain.ports import Gate
+from perpsctl.domain.products import find_product
 from perpsctl.domain.reports import HaltFacts
 from perpsctl.domain.sides import Side
 
@@ -40,11 +42,19 @@ def main() -> None:
     toolkit = bootstrap.Toolkit(settings.load())
     if not gated:
         toolkit.__dict__["halts"] = Ungated(toolkit.halts)
-    terms = inputs.terms(
-        product="BTC-PERP", side=Side.BUY, size="0.01", contracts=None, kind=OrderType.LIMIT, price="50000",
-        stop_price=None, tif=TimeInForce.GTC, post_only=True, reduce_only=False, expires=None, again=True,
-    )  # fmt: skip
-    first = asking.intent_of(toolkit, terms)
+    product = find_product(toolkit.venue.products(), "BTC-PERP")
+    first = OrderIntent(
+        id=IntentId(toolkit.ids.new()),
+        product_id=product.product_id,
+        side=Side.BUY,
+        size=product.min_size,
+        type=OrderType.LIMIT,
+        tif=TimeInForce.GTC,
+        limit_price=Price(Decimal(50000)),
+        post_only=True,
+        again=True,
+        created_at=toolkit.clock.now(),
+    )
     for _ in range(count):
         intent = replace(first, id=IntentId(toolkit.ids.new()), created_at=toolkit.clock.now())
         try:
