@@ -391,8 +391,14 @@ class Exchange:
                 total_balance=state.cash,
             )
 
-    def key_permissions(self, *, can_trade: bool, can_transfer: bool = False, can_view: bool = True) -> KeyPermissions:
-        """What a key with these scopes may do as the venue tells it: faults A3, A6 and A7 show here."""
+    def key_permissions(
+        self, *, can_trade: bool, can_transfer: bool = False, can_view: bool = True, bound_to: str | None = None
+    ) -> KeyPermissions:
+        """What a key with these scopes may do as the venue tells it: faults A3, A6 and A7 show here.
+
+        `bound_to` is the key's portfolio, by default the account's; A6 hides either.
+        """
+        portfolio = self.portfolio_uuid if bound_to is None else bound_to
         revoked = (self.faults.holding("A3") or {}).get("scope")
         elsewhere = self.faults.standing("A6", "key_permissions") is not None
         transfers = self.faults.standing("A7", "key_permissions") is not None
@@ -400,7 +406,7 @@ class Exchange:
             can_view=can_view and revoked != "view",
             can_trade=can_trade and revoked != "trade",
             can_transfer=can_transfer or transfers,
-            portfolio_uuid=identifier(self.portfolio_uuid, "elsewhere") if elsewhere else self.portfolio_uuid,
+            portfolio_uuid=identifier(portfolio, "elsewhere") if elsewhere else portfolio,
             portfolio_type="DEFAULT",
         )
 

@@ -25,6 +25,7 @@ from perpsctl.simulator.seeded import bits, seed_of
 __all__ = ["Effect", "EffectKind", "FaultState", "Faults", "UnknownFault", "Value"]
 
 STANDING = frozenset({EffectKind.CLOCK_OFFSET, EffectKind.OTHER_PORTFOLIO, EffectKind.TRANSFER_RIGHT})
+AT_THE_DOOR = frozenset({EffectKind.REFUSE_CONNECTION, EffectKind.DNS_FAILURE})
 PROBABILITY_PARTS = 1_000_000_000
 
 
@@ -44,6 +45,17 @@ class Effect:
     def after(self) -> bool:
         """True when the exchange handles the request although the client may never learn it."""
         return self.kind in AFTER or self.params.get("when") in {"after", "mid_body"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """What a new connection met before its first byte; `counted` are the handles that have seen it already."""
+
+    refused: bool
+    counted: frozenset[int]
+
+
+UNHEARD = Knock(refused=False, counted=frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +211,27 @@ class Faults:
                 for armed in self._armed
             )
 
-    def wire_effects(self, operation: str) -> tuple[Effect, ...]:
-        """What to do to this request, in the order of arming. Call it exactly once per request: it counts."""
+    def knock(self) -> Knock:
+        """Whether a new connection is refused (N9, N10) by a fault armed for any operation: no other can be known yet.
+
+        It counts; the first request on that connection hands `counted` to `wire_effects`, so that the two are one.
+        """
+        if not self._armed:
+            return UNHEARD
+        now = self._now()
+        with self._lock:
+            asked = {
+                armed.handle: armed.fires("any", now)
+                for armed in self._armed
+                if armed.entry.kind in AT_THE_DOOR and armed.operation == "any"
+            }
+        return Knock(refused=any(asked.values()), counted=frozenset(asked))
+
+    def wire_effects(self, operation: str, *, counted: frozenset[int] = frozenset()) -> tuple[Effect, ...]:
+        """What to do to this request, in the order of arming. Call it exactly once per request: it counts.
+
+        Faults among `counted` have seen this request's connection and are passed over.
+        """
         if not self._armed:
             return ()
         now = self._now()
@@ -208,7 +239,8 @@ class Faults:
             return tuple(
                 Effect(fault=armed.entry.fault, kind=armed.entry.kind, params=dict(armed.params))
                 for armed in self._armed
-                if armed.entry.kind not in STANDING
+                if armed.handle not in counted
+                and armed.entry.kind not in STANDING
                 and armed.entry.kind is not EffectKind.EXCHANGE
                 and armed.fires(operation, now)
             )

@@ -102,10 +102,11 @@ class Server:
             loop.add_signal_handler(number, self.stop)
         certificates = loopback_certificates(self._started_at)
         replace_private_file(self._folder / CA_FILE, certificates.ca)
+        knock = self.embedded.exchange.faults.knock
         tls = _tls_context(self._folder, certificates.chain, certificates.key)
         self._servers = [
-            _QuietServer(_config(self._us_app, refusing(self._refuses))),
-            _QuietServer(_config(self._us_app, refusing(self._refuses), tls)),
+            _QuietServer(_config(self._us_app, refusing(knock))),
+            _QuietServer(_config(self._us_app, refusing(knock), tls)),
             _QuietServer(_config(self._control_app, Connection)),
         ]
         serving = [
@@ -150,7 +151,7 @@ class Server:
         self._last_request = began
         connection = connection_of(scope)
         request = _request(scope, b"", self.embedded.exchange.now())
-        intake = self.embedded.us.intake(request)
+        intake = self.embedded.us.intake(request, counted=connection.first_counted())
         reset = first_of(intake.effects, EffectKind.RESET)
         if reset is not None and word(reset, "when", "before") == "during_request":
             await connection.cut()
@@ -178,10 +179,6 @@ class Server:
             return
         reply = self._control.handle(_request(scope, body, self.embedded.exchange.now()))
         await deliver(reply, connection_of(scope), send)
-
-    def _refuses(self) -> bool:
-        """N9 armed for any operation strikes a connection before its operation can be known; counted once for each."""
-        return self.embedded.exchange.faults.exchange_fault("N9", "connect") is not None
 
     # --- state ----------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from perpsctl.simulator.faces.messages import Reply, whole, word
 from perpsctl.simulator.faces.us import NOT_ANSWERED
-from perpsctl.simulator.faults import Effect, EffectKind
+from perpsctl.simulator.faults import UNHEARD, Effect, EffectKind, Knock
 
 _STATE = "connection"
 _LINGER_ZERO = struct.pack("ii", 1, 0)  # close() sends RST at once and drops what is unsent
@@ -27,19 +27,27 @@ class Connection(H11Protocol):
     """One accepted connection; the application finds it in its scope."""
 
     @staticmethod
-    def refuses() -> bool:
-        """True for a connection that is closed unread."""
-        return False
+    def knock() -> Knock:
+        """What a new connection meets; one that is refused is closed unread."""
+        return UNHEARD
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.app_state = {**self.app_state, _STATE: self}
         self.lost = asyncio.Event()
+        self._counted: frozenset[int] = frozenset()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        if type(self).refuses():
+        met = type(self).knock()
+        self._counted = met.counted
+        if met.refused:
             self.reset()
+
+    def first_counted(self) -> frozenset[int]:
+        """The faults that counted this connection, told to its first request alone: a later one is a try of its own."""
+        counted, self._counted = self._counted, frozenset()
+        return counted
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -75,11 +83,11 @@ class Connection(H11Protocol):
         self.transport.write(data)
 
 
-def refusing(asked: Callable[[], bool]) -> type[Connection]:
+def refusing(asked: Callable[[], Knock]) -> type[Connection]:
     """Connections that ask first whether they are refused (fault N9): the peer is reset before a byte is read."""
 
     class Refusing(Connection):
-        refuses = staticmethod(asked)
+        knock = staticmethod(asked)
 
     return Refusing
 

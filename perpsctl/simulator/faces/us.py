@@ -91,14 +91,14 @@ class UsFace:
         """Intake and answer in one: for callers with nothing to do in between."""
         return self.answer(request, self.intake(request))
 
-    def intake(self, request: Request) -> Intake:
-        """Finds the route and draws the faults, once for each request."""
+    def intake(self, request: Request, *, counted: frozenset[int] = frozenset()) -> Intake:
+        """Finds the route and draws the faults, once for each request; `counted` have seen its connection (N9)."""
         self.advance()
         found = find(request.method, request.path)
         if found is None:
             return Intake(route=None, ids=(), effects=())
         route, ids = found
-        return Intake(route=route, ids=ids, effects=self.exchange.faults.wire_effects(route.operation))
+        return Intake(route=route, ids=ids, effects=self.exchange.faults.wire_effects(route.operation, counted=counted))
 
     def answer(self, request: Request, intake: Intake) -> Reply:
         """The reply; the exchange has handled the request unless a fault kept it out."""

@@ -26,12 +26,14 @@ _SPOT_TIER = ("Intro 1", "0.006", "0.012")  # recorded 2025/26: what an account 
 
 def key_permissions(exchange: Exchange, key: KeyRecord) -> wire.KeyPermissions:
     """GET /key_permissions. Faults A3, A6 and A7 show here as they would at the venue."""
-    rights = exchange.key_permissions(can_trade=key.can_trade, can_transfer=key.can_transfer, can_view=key.can_view)
+    rights = exchange.key_permissions(
+        can_trade=key.can_trade, can_transfer=key.can_transfer, can_view=key.can_view, bound_to=key.portfolio_uuid
+    )
     return wire.KeyPermissions(
         can_view=rights.can_view,
         can_trade=rights.can_trade,
         can_transfer=rights.can_transfer,
-        portfolio_uuid=key.portfolio_uuid or rights.portfolio_uuid,
+        portfolio_uuid=rights.portfolio_uuid,
         portfolio_type=rights.portfolio_type,
     )
 

@@ -127,6 +127,37 @@ def test_key_faults_show_in_the_permissions(exchange: Exchange) -> None:
     assert bad.portfolio_uuid != exchange.portfolio_uuid
 
 
+def test_a6_shows_another_portfolio_also_for_a_key_that_is_bound_to_one(exchange: Exchange) -> None:
+    assert exchange.key_permissions(can_trade=True, bound_to="theirs").portfolio_uuid == "theirs"
+    exchange.faults.arm("A6")
+    shown = exchange.key_permissions(can_trade=True, bound_to="theirs").portfolio_uuid
+    assert shown not in {"theirs", exchange.portfolio_uuid}
+
+
+def test_n9_counts_a_connection_and_its_first_request_once(faults: Faults) -> None:
+    faults.arm("N9", nth=2)
+    first = faults.knock()
+    assert first.refused is False
+    assert faults.wire_effects("time", counted=first.counted) == ()
+    assert faults.knock().refused is True
+    assert (faults.armed()[0].seen, faults.armed()[0].fired) == (2, 1)
+
+
+def test_n9_on_a_kept_connection_counts_each_further_request(faults: Faults) -> None:
+    faults.arm("N9", nth=2)
+    faults.wire_effects("time", counted=faults.knock().counted)
+    assert [effect.fault for effect in faults.wire_effects("time")] == ["N9"]
+
+
+@pytest.mark.parametrize("operation", ["reads", "writes", "create_order"])
+def test_n9_for_some_operations_refuses_no_connection_before_the_operation_is_known(
+    faults: Faults, operation: str
+) -> None:
+    faults.arm("N9", operation=operation)
+    assert faults.knock().refused is False
+    assert faults.armed()[0].seen == 0
+
+
 # -- exchange level ------------------------------------------------------------------------------------
 
 

@@ -332,6 +332,13 @@ def test_a6_a_key_bound_elsewhere_names_its_portfolio_and_may_not_see_ours(trade
     assert trader.ask("GET", f"/portfolios/{ours}").status == 403
 
 
+def test_a6_wins_over_the_portfolio_a_key_is_bound_to(trader: Trader) -> None:
+    trader.embedded.keys.change(Role.TRADE, portfolio_uuid="bound-to-this")
+    assert trader.get("/key_permissions")["portfolio_uuid"] == "bound-to-this"
+    trader.embedded.exchange.faults.arm("A6")
+    assert trader.get("/key_permissions")["portfolio_uuid"] != "bound-to-this"
+
+
 def test_a4_an_address_off_the_allowlist_is_refused_on_signed_paths_only(trader: Trader) -> None:
     trader.embedded.us.switches.allowlist = ("10.0.0.0/8",)
     assert trader.ask("GET", "/accounts").status == 403

@@ -116,6 +116,16 @@ def test_n9_armed_for_anything_closes_the_connection_before_a_byte_is_read(remot
     assert remote.create().status_code == 200
 
 
+def test_n9_counts_once_for_a_connection_and_the_request_on_it(remote: Remote) -> None:
+    remote.control("POST", "/faults", {"name": "N9", "nth": 2})
+    assert remote.create().status_code == 200
+    with pytest.raises(requests.ConnectionError):
+        remote.create()
+    armed = remote.control("GET", "/faults")["faults"][0]
+    assert (armed["seen"], armed["fired"]) == (2, 1)
+    assert remote.booked() is False
+
+
 @pytest.mark.parametrize(
     ("fault", "params"), [("N13", {}), ("N28", {"form": "broken"}), ("N28", {"form": "lying_length"})]
 )
