@@ -59,7 +59,7 @@ def test_a_failure_on_the_wire_is_caught_and_has_a_name(kind: type[BaseException
     assert classify(bare(kind)) is not Problem.OTHER
 
 
-@pytest.mark.parametrize("root", sorted(ROOTS, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("root", sorted(ROOTS, key=str))
 def test_even_the_roots_are_caught(root: type[BaseException]) -> None:
     assert issubclass(root, transport._CAUGHT)
 
