@@ -160,7 +160,7 @@ class LiveOrder:
     venue_order_id: VenueOrderId | None
     product_id: ProductId
     side: Side
-    remaining: Size
+    remaining: Size | None  # None: not told, so it may be anything
     price: Price | None  # None: takes any price
     in_doubt: bool
     one_shot: bool

@@ -246,24 +246,24 @@ class State:
             else:
                 yield _order_at_worst(held)
         for order in self.others.values():
-            remaining = order.remaining
             yield LiveOrder(
                 intent_id=self.owner.get(order.venue_order_id),
                 client_order_id=order.client_order_id,
                 venue_order_id=order.venue_order_id,
                 product_id=order.product_id,
                 side=order.side,
-                remaining=NO_SIZE if remaining is None else remaining,
+                remaining=order.remaining,
                 price=order.limit_price,
-                in_doubt=remaining is None,
+                in_doubt=False,
                 one_shot=order.tif in (TimeInForce.IOC, TimeInForce.FOK),
                 reduce_only=False,
             )
 
     def _edit_at_worst(self, held: Tracked) -> Iterable[LiveOrder]:
-        """What an unsettled edit may add: the size above its order's, at the new price.
+        """The order an unsettled edit may make of its target: its whole new size at the new price.
 
-        Together with the order itself, which counts at its old terms, that is max(old, new) (E24).
+        It carries its target's venue order id: whoever merges by id counts the larger of the two, which is max(old, new)
+        (E24). A difference alone would be lost there beside the order it belongs to.
         """
         terms, intent = held.terms, held.record.intent
         if not isinstance(terms, EditTerms) or not isinstance(intent, EditIntent):
@@ -272,14 +272,13 @@ class State:
         if target is None or target.record.stage.final:
             return  # an order that is over cannot be edited back to life
         filled = target.record.order.filled if target.record.order is not None else terms.filled
-        new_remaining = max(terms.new_size - filled, Decimal(0))
         yield LiveOrder(
             intent_id=intent.id,
             client_order_id=None,
             venue_order_id=intent.venue_order_id,
             product_id=terms.product_id,
             side=terms.side,
-            remaining=Size(max(new_remaining - unfilled(target), Decimal(0))),
+            remaining=Size(max(terms.new_size - filled, Decimal(0))),
             price=terms.new_price,
             in_doubt=held.record.stage.in_doubt,
             one_shot=False,

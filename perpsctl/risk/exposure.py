@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from perpsctl.domain.accounts import LiveOrder, OrdersRead, PositionsRead, RecentIntent
 from perpsctl.domain.ids import ClientOrderId, ProductId, VenueOrderId, client_order_id
-from perpsctl.domain.numbers import NO_SIZE, ZERO, Size
+from perpsctl.domain.numbers import NO_SIZE, ZERO, Price, Size
 from perpsctl.domain.orders import TimeInForce, VenueOrder
 from perpsctl.domain.sides import Side
 
@@ -24,10 +24,10 @@ _Key = tuple[str, str, ProductId, Side]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveSet:
-    """Every order that could still fill, each once. `unsized` are listed ones whose remaining size is not told."""
+    """Every order that could still fill, each once. `unsized` names those whose remaining size nobody tells."""
 
     orders: tuple[LiveOrder, ...]
-    unsized: tuple[tuple[ProductId, VenueOrderId], ...]
+    unsized: tuple[tuple[ProductId, str], ...]
 
 
 NOTHING_LIVE = LiveSet(orders=(), unsized=())
@@ -36,16 +36,18 @@ NOTHING_LIVE = LiveSet(orders=(), unsized=())
 def merge_live(listed: OrdersRead | None, live: Iterable[LiveOrder], unseen: Iterable[LiveOrder] = ()) -> LiveSet:
     """The venue's listing and the journal's live orders as one set, by venue order id or client id.
 
-    A match has the same id, product and side; its larger remaining size counts. An order under one of our ids with
-    another product or side is another order and counts besides (fault H10). `unseen` joins where nothing matches.
+    A match has the same id, product and side; its larger remaining size counts, at the more aggressive price. An order
+    under one of our ids with another product or side is another order and counts besides (fault H10). `unseen` joins
+    where nothing matches. A size that one source does not tell is the other's; one that neither tells makes it unsized.
     """
     if listed is None or not listed.orders:
         if not unseen:
             live = tuple(live)
-            if len(live) < 2:
-                return LiveSet(orders=live, unsized=()) if live else NOTHING_LIVE
+            if not live:
+                return NOTHING_LIVE
+            if len(live) == 1 and live[0].remaining is not None:
+                return LiveSet(orders=live, unsized=())
     merged: dict[_Key, LiveOrder] = {}
-    unsized: dict[_Key, tuple[ProductId, VenueOrderId]] = {}
     by_client: dict[ClientOrderId, VenueOrderId] = {}
     for order in () if listed is None else listed.orders:
         if not order.status.live:
@@ -53,19 +55,19 @@ def merge_live(listed: OrdersRead | None, live: Iterable[LiveOrder], unseen: Ite
         key = ("venue", str(order.venue_order_id), order.product_id, order.side)
         if order.client_order_id is not None:
             by_client.setdefault(order.client_order_id, order.venue_order_id)
-        remaining = order.remaining
-        if remaining is None:
-            unsized[key] = (order.product_id, order.venue_order_id)
-        _add(merged, key, _as_live(order, NO_SIZE if remaining is None else remaining))
+        _add(merged, key, _as_live(order))
     for number, ours in enumerate(live):
-        key = _key(ours, by_client, number)
-        unsized.pop(key, None)  # the journal knows its size
-        _add(merged, key, ours)
+        _add(merged, _key(ours, by_client, number), ours)
     known = {each.intent_id for each in merged.values()}
     for ours in unseen:
         if ours.intent_id not in known:
             _add(merged, _key(ours, by_client, -1), ours)  # each has a client id, so no row number is needed
-    return LiveSet(orders=tuple(merged.values()), unsized=tuple(unsized.values()))
+    unsized = tuple((each.product_id, _name(each)) for each in merged.values() if each.remaining is None)
+    return LiveSet(orders=tuple(merged.values()), unsized=unsized)
+
+
+def _name(order: LiveOrder) -> str:
+    return str(order.venue_order_id or order.client_order_id or order.intent_id)
 
 
 def _key(order: LiveOrder, by_client: Mapping[ClientOrderId, VenueOrderId], number: int) -> _Key:
@@ -88,20 +90,34 @@ def _add(merged: dict[_Key, LiveOrder], key: _Key, order: LiveOrder) -> None:
     merged[key] = replace(
         ours,
         venue_order_id=ours.venue_order_id or held.venue_order_id or order.venue_order_id,
-        remaining=max(held.remaining, order.remaining),
+        remaining=_larger(held.remaining, order.remaining),
+        price=_more_aggressive(held.price, order.price, order.side),
         in_doubt=held.in_doubt or order.in_doubt,
         reduce_only=held.reduce_only and order.reduce_only,
     )
 
 
-def _as_live(order: VenueOrder, remaining: Size) -> LiveOrder:
+def _larger(one: Size | None, other: Size | None) -> Size | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
+
+
+def _more_aggressive(one: Price | None, other: Price | None, side: Side) -> Price | None:
+    """The price that reaches further: an order whose new terms are in doubt may stand at either."""
+    if one is None or other is None:
+        return None
+    return max(one, other) if side is Side.BUY else min(one, other)
+
+
+def _as_live(order: VenueOrder) -> LiveOrder:
     return LiveOrder(
         intent_id=None,
         client_order_id=order.client_order_id,
         venue_order_id=order.venue_order_id,
         product_id=order.product_id,
         side=order.side,
-        remaining=remaining,
+        remaining=order.remaining,
         price=order.limit_price,
         in_doubt=False,
         one_shot=order.tif in (TimeInForce.IOC, TimeInForce.FOK),
@@ -173,7 +189,7 @@ def exposures(positions: PositionsRead, live: LiveSet) -> dict[ProductId, Exposu
         held[position.product_id] = held.get(position.product_id, ZERO) + position.coin
     for order in live.orders:
         side = buys if order.side is Side.BUY else sells
-        side[order.product_id] = side.get(order.product_id, ZERO) + order.remaining
+        side[order.product_id] = side.get(order.product_id, ZERO) + _told(order)
     return {
         product: Exposure(
             position=held.get(product, ZERO), buys=buys.get(product, ZERO), sells=sells.get(product, ZERO)
@@ -199,5 +215,10 @@ def without(live: LiveSet, target: VenueOrderId, intent: str) -> tuple[LiveSet, 
     """The set without one order (the one an edit replaces), and what remained of it at most."""
     gone = [each for each in live.orders if each.venue_order_id == target or each.intent_id == intent]
     kept = tuple(each for each in live.orders if each not in gone)
-    left = max((each.remaining for each in gone), default=NO_SIZE)
+    left = max((_told(each) for each in gone), default=NO_SIZE)
     return LiveSet(orders=kept, unsized=tuple(each for each in live.unsized if each[1] != target)), left
+
+
+def _told(order: LiveOrder) -> Size:
+    """The remaining size; nothing for an unsized order, which every rule that adds up denies for by name."""
+    return NO_SIZE if order.remaining is None else order.remaining

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -312,6 +313,11 @@ def test_an_order_that_is_not_ours_counts_while_it_lives_I6(journal: SqlJournal)
     assert not journal.record_order(an_order("foreign", intent=None, status=OrderStatus.OPEN), None)
 
 
+def test_a_foreign_order_of_untold_size_has_no_remaining_size_R5(journal: SqlJournal) -> None:
+    assert journal.record_order(replace(an_order("foreign", intent=None), size=None), None)
+    assert only(journal.booked().live).remaining is None
+
+
 def test_an_order_seen_while_its_intent_is_in_doubt_is_kept_and_ends_no_doubt_I4(journal: SqlJournal) -> None:
     place(journal)
     assert journal.record_order(an_order(filled="0.02"), IntentId("intent-0001"))
@@ -338,8 +344,10 @@ def working_and_edited(journal: SqlJournal, edit: EditIntent) -> None:
 
 
 def worst(journal: SqlJournal) -> tuple[Decimal, set[Decimal | None]]:
+    """What may fill of the one order there is, and every price it may stand at: an edit shares its order's id."""
     live = journal.booked().live
-    return sum((order.remaining for order in live), Decimal(0)), {order.price for order in live}
+    assert len({order.venue_order_id for order in live}) == 1
+    return max(order.remaining for order in live if order.remaining is not None), {order.price for order in live}
 
 
 @pytest.mark.parametrize(("size", "total"), [("0.3", "0.3"), ("0.05", "0.1"), (None, "0.1")])

@@ -77,6 +77,34 @@ def test_an_edit_and_its_order_are_one_order_at_the_larger_size() -> None:
     assert [(each.remaining, each.in_doubt) for each in merged] == [(Decimal("0.05"), True)]
 
 
+def test_an_edit_in_doubt_may_stand_at_either_price() -> None:
+    for side, prices, further in (
+        (Side.BUY, ("59000", "59500"), "59500"),
+        (Side.BUY, ("59000", "58500"), "59000"),
+        (Side.SELL, ("61000", "60500"), "60500"),
+        (Side.SELL, ("61000", "61500"), "61000"),
+    ):
+        order, edit = (
+            a_live_order(intent_id=name, client_order_id=None, venue_order_id="v-1", price=price, side=side)
+            for name, price in zip(("intent-a", "intent-e"), prices, strict=True)
+        )
+        for both in ((order, edit), (edit, order)):
+            assert [each.price for each in merge_live(None, both).orders] == [Decimal(further)]
+
+
+def test_an_order_whose_size_nobody_tells_is_named_and_never_counted_as_nothing_R5() -> None:
+    """A foreign order the journal holds, sized in quote: listed or not, no verdict may take it for zero."""
+    told_by_nobody = a_live_order(intent_id=None, client_order_id=None, venue_order_id="v-1", remaining=None)
+    listed = an_order(venue_order_id="v-1", client_order_id=None, size=None)
+    sized = an_order(venue_order_id="v-1", client_order_id=None, size="0.05")
+    named = ((KEY, "v-1"),)
+    assert merge_live(None, (told_by_nobody,)).unsized == named
+    assert merge_live(orders_read(listed), (told_by_nobody,)).unsized == named
+    assert merge_live(orders_read(listed), ()).unsized == named
+    told = merge_live(orders_read(sized), (told_by_nobody,))
+    assert (told.unsized, [each.remaining for each in told.orders]) == ((), [Decimal("0.05")])
+
+
 def test_an_unsized_order_is_named_unless_the_journal_knows_its_size() -> None:
     unsized = an_order(venue_order_id="v-1", client_order_id="intent-a", size=None)
     assert merge_live(orders_read(unsized), ()).unsized == ((KEY, "v-1"),)
