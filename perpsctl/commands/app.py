@@ -76,6 +76,8 @@ def invoke(arguments: Sequence[str]) -> int:
         return _told(_Interrupted("interrupted"), begun, arguments)
     except Exception as error:
         return _told(_bug(error), begun, arguments)
+    if code == ExitCode.INTERRUPTED and not begun.answered:  # typer turns Ctrl-C into an exit code
+        return _told(_Interrupted("interrupted"), begun, arguments)
     return code if isinstance(code, int) else int(ExitCode.DONE)
 
 

@@ -118,7 +118,8 @@ def _details(error: PerpsctlError) -> Mapping[str, object]:
 def _say(line: str, tone: str, *, no_color: bool) -> None:
     """One line on stderr; where stderr is closed or gone, talk is lost and nothing else (P10)."""
     try:
-        errors(no_color=no_color).print(line, style=tone or None)
+        console = errors(no_color=no_color)
+        console.print(line, style=tone or None, soft_wrap=not console.is_terminal)
     except OSError:
         return
 

@@ -143,7 +143,7 @@ def replaced(report: ReplaceReport) -> Answer:
 
 def listed(read: OrdersRead, records: Sequence[IntentRecord], *, everything: bool) -> Answer:
     """Open orders at the venue with the journal's word on each; with `everything` the journal's history."""
-    mine = {record.venue_order_id: record for record in records if record.venue_order_id is not None}
+    mine = _ours(read.orders, records)
     doubtful = [record for record in records if record.stage.in_doubt]
     data_rows = [
         order_data(order) | {"intent_id": _intent_of(mine.get(order.venue_order_id)),
@@ -283,6 +283,18 @@ def _status(order: VenueOrder) -> Word:
     return quiet(text)
 
 
+def _ours(orders: Sequence[VenueOrder], records: Sequence[IntentRecord]) -> dict[VenueOrderId, IntentRecord]:
+    """The record of each order that is ours: by the venue's id, else (in doubt) by the id the intent was sent with."""
+    by_order = {record.venue_order_id: record for record in records if record.venue_order_id is not None}
+    by_intent = {str(record.intent.id): record for record in records}
+    found = {}
+    for order in orders:
+        record = by_order.get(order.venue_order_id) or by_intent.get(str(order.client_order_id))
+        if record is not None:
+            found[order.venue_order_id] = record
+    return found
+
+
 def _order_tables(orders: Sequence[VenueOrder], mine: Mapping[VenueOrderId, IntentRecord]) -> list[Table]:
     """One table a product, so that ids stand whole within 80 columns: they are what `order cancel` takes."""
     columns = ("order", "side", "size", "filled", "price", "status")
@@ -301,9 +313,11 @@ def _order_tables(orders: Sequence[VenueOrder], mine: Mapping[VenueOrderId, Inte
 
 
 def _order_row(order: VenueOrder, mine: Mapping[VenueOrderId, IntentRecord]) -> tuple[Cell, ...]:
-    status = _status(order)
-    if order.venue_order_id not in mine:
+    status, record = _status(order), mine.get(order.venue_order_id)
+    if record is None:
         status = warn(f"{status.text}, foreign")
+    elif record.stage.in_doubt:
+        status = warn(f"{status.text}, in doubt")
     return (
         order.venue_order_id,
         order.side.value,

@@ -25,10 +25,16 @@ _NARROWEST = 20
 _LEAST_PROSE = 22
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """A reader that went away is for the caller to judge; rich would end the process with 1 (P5)."""
+        raise BrokenPipeError
+
+
 def console(stream: TextIO | None, *, no_color: bool) -> Console:
     """A console on `stream` (nowhere when it was closed); without a terminal no escape sequence and 80 columns."""
     target = stream if stream is not None else open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - ends with us
-    made = Console(file=target, no_color=no_color or None, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    made = _Console(file=target, no_color=no_color or None, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = 80
     made.width = max(made.width, _NARROWEST)  # a terminal of no width at all (P10)

@@ -92,8 +92,12 @@ def home(module_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def exchange(home: Path, ask: Ask) -> Iterator[Path]:
-    """The module's embedded exchange runs; the test leaves no order, no fault and no engaged switch behind."""
+def exchange(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The module's embedded exchange runs; the test leaves no order, no fault and no engaged switch behind.
+
+    A module of tests places more orders a minute than an operator may.
+    """
+    monkeypatch.setenv("PERPSCTL_LIMITS__ORDERS_PER_MINUTE_MAX", "1000")
     assert ask("sim", "start").code == 0
     yield home
     launcher.control(exchange_folder(), "DELETE", "/faults")
@@ -102,13 +106,19 @@ def exchange(home: Path, ask: Ask) -> Iterator[Path]:
     ask("order", "cancel-all")
 
 
+def surroundings(home: Path) -> dict[str, str]:
+    """The environment of a process of its own: this test's settings and nothing else."""
+    said = {name: value for name, value in os.environ.items() if name.startswith("PERPSCTL_")}
+    return said | {"PATH": os.environ["PATH"], "PERPSCTL_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+
+
 def process(
     *words: str, home: Path, stdin: int = subprocess.DEVNULL, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command line as a process of its own."""
     return subprocess.run(
         [*COMMAND, *words],
-        env={"PATH": os.environ["PATH"], "PERPSCTL_HOME": str(home), "PYTHONPATH": str(REPOSITORY)} | environment,
+        env=surroundings(home) | environment,
         stdin=stdin,
         capture_output=True,
         text=True,
@@ -121,3 +131,11 @@ def bid_below(ask: Ask, product: str = "BTC-PERP") -> str:
     """A price on the grid, well below the best bid and within every limit."""
     book: Mapping[str, Any] = ask("products", "book", product, "--depth", "1").data
     return str((int(book["bids"][0]["price"].split(".")[0]) - 500) // 5 * 5)
+
+
+def place(ask: Ask, *more: str, price: str | None = None) -> Any:
+    """One accepted order that rests below the bid: the data of its answer."""
+    terms = ("--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--price", price or bid_below(ask))
+    said = ask("order", "place", *terms, "--tif", "gtc", "--post-only", "--again", *more)
+    assert (said.code, said.data["outcome"]) == (0, "accepted"), said.out
+    return said.data

@@ -6,6 +6,8 @@ import pytest
 import typer
 
 from perpsctl.commands.app import app
+from perpsctl.places import exchange_folder
+from perpsctl.simulator import launcher
 from tests.cli.conftest import Ask, bid_below
 from tests.cli.schemas import FOLDER, invalid, schema
 
@@ -152,28 +154,20 @@ def test_a_run_ends_with_its_summary(exchange: Path, ask: Ask) -> None:
     assert ask("reconcile").data["breaks"] == []
 
 
-def test_an_order_that_is_not_ours_is_listed_as_foreign_and_is_a_break(exchange: Path, ask: Ask) -> None:
-    from perpsctl.places import exchange_folder
-    from perpsctl.simulator import launcher
-
-    price = bid_below(ask)
-    terms = ("--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--price", price, *POST_ONLY)
-    order_id = ask("order", "place", *terms).data["order"]["venue_order_id"]
-    for file in (Path(exchange) / "state/sim").glob("journal.db*"):
-        file.rename(file.with_name("gone-" + file.name))
-    try:
-        assert launcher.status(exchange_folder()) is not None
-        listed = ask("order", "list")
-        if listed.code == 0:  # a journal that vanished beside its head note is refused instead
-            assert [(o["venue_order_id"], o["ours"]) for o in listed.data["orders"]] == [(order_id, False)]
-            assert ask("order", "show", order_id).data["ours"] is False
-        else:
-            assert listed.code == 8
-    finally:
-        for file in (Path(exchange) / "state/sim").glob("journal.db*"):
-            file.unlink()
-        for file in (Path(exchange) / "state/sim").glob("gone-journal.db*"):
-            file.rename(file.with_name(file.name.removeprefix("gone-")))
+def test_an_order_that_is_not_ours_is_listed_as_foreign_and_is_a_break(exchange: Path, ask: Ask, run: Ask) -> None:
+    body = {
+        "client_order_id": "placed-by-hand-1", "product_id": "BIP-20DEC30-CDE", "side": "BUY",
+        "order_configuration": {"limit_limit_gtc": {"base_size": "1", "limit_price": bid_below(ask), "post_only": True}},
+    }  # fmt: skip
+    launcher.control(exchange_folder(), "POST", "/orders", body)
+    [order] = ask("order", "list").data["orders"]
+    assert (order["ours"], order["intent_id"], order["client_order_id"]) == (False, None, "placed-by-hand-1")
+    assert "open, foreign" in run("order", "list").out
+    assert ask("order", "show", order["venue_order_id"]).data["ours"] is False
+    reconciled = ask("reconcile")
+    assert reconciled.code == 1
+    assert [(each["kind"], each["class"]) for each in reconciled.data["breaks"]] == [("order", "foreign")]
+    assert ask("order", "cancel", order["venue_order_id"]).data["gone"] == [order["venue_order_id"]]
 
 
 @pytest.mark.parametrize(
