@@ -6,13 +6,22 @@ stops the venue and never the latch.
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import time
 from functools import cached_property
 from pathlib import Path
 
 from perpsctl import places
 from perpsctl.diagnostics import StderrDiagnostics
-from perpsctl.domain.errors import ConfigError, JournalUnavailable, NotBuiltYet, PerpsctlError, UsageError
+from perpsctl.domain.errors import (
+    ConfigError,
+    CredentialsError,
+    JournalUnavailable,
+    NotBuiltYet,
+    PerpsctlError,
+    UsageError,
+    VenueUnreachable,
+)
 from perpsctl.domain.ids import AccountKey
 from perpsctl.domain.ports import Halts, Integrity, Journal
 from perpsctl.domain.products import Environment, Product
@@ -95,9 +104,17 @@ class Toolkit:
 
     @cached_property
     def pacer(self) -> Pacer:
-        """The request budget, shared by every process of this profile."""
-        places.private_folder(self.profile.folder)
-        shelf = FileShelf(self.profile.folder / "requests.budget")
+        """The request budget, shared by every process of this profile; this process's own where the folder is unusable.
+
+        Sharing is a courtesy: a state folder that cannot be written must not stand between a cancel and the venue.
+        """
+        try:
+            places.private_folder(self.profile.folder)
+        except (ConfigError, OSError) as unusable:
+            self.diagnostics.note("request_budget_not_shared", problem=type(unusable).__name__)
+            shelf = None
+        else:
+            shelf = FileShelf(self.profile.folder / "requests.budget")
         return Pacer(self.clock, private_per_second=30, public_per_second=10, shelf=shelf)
 
     def key_reference(self, purpose: KeyPurpose) -> str | None:
@@ -117,10 +134,34 @@ class Toolkit:
                 f"profile {self.profile.name} has no {purpose.value} key",
                 fix=f"name its file under [profile.{self.profile.name}.keys]",
             )
+        if self.exchange is not None and getattr(self.profile.keys, purpose.value) is None:
+            return self._throw_away_key(Path(reference), self.exchange)
         if reference.startswith("env:"):
             prefix = reference.removeprefix("env:")
             return keys.from_environment(os.environ, name=f"{prefix}_NAME", secret=f"{prefix}_SECRET")
         return keys.from_key_file(Path(reference).expanduser())
+
+    def _throw_away_key(self, path: Path, exchange: launcher.SimStatus) -> keys.Credentials:
+        """The embedded exchange's key, of the account this command began with.
+
+        A reset announces its account before it writes the new keys: a key read while the account stands is that account's,
+        and no order of one account is ever recorded in the journal of another.
+        """
+        try:
+            key = keys.from_key_file(path)
+        except CredentialsError:
+            self._require_same(exchange)
+            raise
+        self._require_same(exchange)
+        return key
+
+    def _require_same(self, exchange: launcher.SimStatus) -> None:
+        now = launcher.status(places.exchange_folder())
+        if now is None or now.portfolio != exchange.portfolio:
+            raise VenueUnreachable(
+                "the embedded exchange was reset or ended while this command began; nothing was sent",
+                fix="repeat the command: a reset is a new account without orders and positions",
+            )
 
     def _observe(self, record: ExchangeRecord) -> None:
         self.records.append(record)
@@ -150,9 +191,10 @@ class Toolkit:
         """The durable record. On the way out a journal that cannot be opened is replaced by one that says so."""
         try:
             return self.store
-        except JournalUnavailable as broken:
+        except (JournalUnavailable, NotBuiltYet) as refused:
             if not self._way_out:
                 raise
+            broken = _as_unavailable(refused)
             self.diagnostics.alarm("journal_broken", problem=broken.message)
             return BrokenJournal(self.account, broken)
 
@@ -161,7 +203,7 @@ class Toolkit:
         """The journal itself; JournalUnavailable when it cannot be opened."""
         if self._store is None:
             self._require_sqlite()
-            places.private_folder(self.profile.folder)
+            _own_folder(self.profile.folder)
             self._store = open_journal(self.profile.folder, self.account, clock=self.clock, ids=self.ids)
         return self._store
 
@@ -175,8 +217,8 @@ class Toolkit:
         """The switch as the desk sees it; needs no healthy journal."""
         try:
             return CombinedHalts(self.latch, self.store)
-        except JournalUnavailable as broken:
-            return CombinedHalts(self.latch, broken)
+        except (JournalUnavailable, NotBuiltYet) as broken:
+            return CombinedHalts(self.latch, _as_unavailable(broken))
 
     def journal_info(self) -> JournalInfo:
         """What `journal info` shows."""
@@ -222,7 +264,10 @@ class Toolkit:
         configured = self.profile.limits.funding_cash_times
         if configured or self.exchange is None:
             return configured
-        answer = launcher.control(places.exchange_folder(), "GET", "/calendar")
+        try:
+            answer = launcher.control(places.exchange_folder(), "GET", "/calendar")
+        except UsageError as gone:  # to this command it is a venue that went away, not a word mistyped
+            raise VenueUnreachable(f"the embedded exchange tells no calendar: {gone.message}") from None
         return tuple(time.fromisoformat(text) for text in answer["cash_times"])
 
     @cached_property
@@ -290,8 +335,28 @@ class Toolkit:
         return tuple(found)
 
     def close(self) -> None:
-        """Connections and the journal are closed."""
-        for venue in self._venues.values():
-            venue.close()
-        if self._store is not None:
-            self._store.close()
+        """Connections and the journal are closed, each whatever becomes of the others."""
+        with ExitStack() as closing:
+            if self._store is not None:
+                closing.callback(self._store.close)
+            for venue in self._venues.values():
+                closing.callback(venue.close)
+
+
+def _own_folder(folder: Path) -> None:
+    """The profile's folder stands, ours alone; JournalUnavailable where it cannot: the way out goes on without it."""
+    try:
+        places.private_folder(folder)
+    except ConfigError as wrong:
+        raise JournalUnavailable(wrong.message, fix=wrong.fix) from None
+    except OSError as refused:
+        raise JournalUnavailable(
+            f"the profile's state folder cannot be made: {refused.strerror}",
+            fix="make PERPSCTL_HOME a folder you can write to",
+        ) from None
+
+
+def _as_unavailable(problem: JournalUnavailable | NotBuiltYet) -> JournalUnavailable:
+    if isinstance(problem, JournalUnavailable):
+        return problem
+    return JournalUnavailable(problem.message, fix=problem.fix)

@@ -7,6 +7,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
 from perpsctl.exchange.advanced_trade.link import Ask
 from perpsctl.exchange.credentials import Credentials
-from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.transport import ExchangeRecord
 from perpsctl.journal.lease import Holder, RowLease
 from perpsctl.journal.opening import JOURNAL_FILE
@@ -164,7 +164,10 @@ def _lstat(path: Path) -> os.stat_result | None:
 
 
 class ToolkitVenues:
-    """One venue for each key and one without, all watched: every request is kept for the checks that count them."""
+    """One venue for each key and one without, all watched: every request is kept for the checks that count them.
+
+    They share the profile's one request budget: the venue counts per user, whatever the key.
+    """
 
     def __init__(self, toolkit: Toolkit) -> None:
         self._toolkit = toolkit
@@ -195,8 +198,9 @@ class ToolkitVenues:
 
     def close(self) -> None:
         """Connections are closed."""
-        for venue in self._made.values():
-            venue.close()
+        with ExitStack() as closing:
+            for venue in self._made.values():
+                closing.callback(venue.close)
 
     def _venue(self, purpose: KeyPurpose | None) -> AdvancedTradeVenue:
         if purpose not in self._made:
@@ -207,7 +211,7 @@ class ToolkitVenues:
                 self._toolkit.clock,
                 self._toolkit.ids,
                 observer=lambda record: self._seen.append(_seen(record, purpose)),
-                pacer=Pacer(self._toolkit.clock),
+                pacer=self._toolkit.pacer,
             )
         return self._made[purpose]
 

@@ -4,7 +4,7 @@ Every start and every reset is a new account with new keys; the old ones are wor
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Embedded:
         self.exchange = Exchange(clock, chosen)
         self.keys = KeyRing(())
         self.us = UsFace(self.exchange, self.keys)
-        self.account = accounts_before
+        self.account = accounts_before + 1
         self.key_files: dict[str, Path] = {}
         self._folder = folder
         self._texts: Mapping[str, str] = {}
@@ -41,13 +41,19 @@ class Embedded:
         """The content of a role's key file: for callers in this process, who need no file."""
         return self._texts[role]
 
-    def reset(self) -> None:
-        """A new account: empty book, new keys, no fault armed, no switch thrown; prices and calendar begin again now."""
+    def reset(self, announce: Callable[[], None] = lambda: None) -> None:
+        """A new account: empty book, new keys, no fault armed, no switch thrown; prices and calendar begin again now.
+
+        `announce` runs when the account is the new one and no new key is written yet: who reads a new key finds it told.
+        """
         with self._lock:
+            self.keys.replace_all(())  # an old key never acts on the new account, whatever fails below
             self.exchange.faults.disarm()
             self.exchange.reset()
             self.us.switches = Switches()
             self.us.forget()
+            self.account += 1
+            announce()
             self._new_keys()
 
     def advance(self) -> None:
@@ -61,4 +67,3 @@ class Embedded:
         self.keys.replace_all(key.record for key in keys)
         if self._folder is not None:
             self.key_files = write_key_files(self._folder / KEYS_FOLDER, keys)
-        self.account += 1

@@ -361,8 +361,14 @@ def _running(pid: int) -> bool:
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
     """One starter or stopper at a time: the second of two simultaneous first uses finds the first one's server."""
-    private_folder(folder)
-    handle = os.open(folder / START_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        private_folder(folder)
+        handle = os.open(folder / START_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as refused:
+        raise ConfigError(
+            f"the embedded exchange's folder cannot be used: {refused.strerror}",
+            fix="make PERPSCTL_HOME a folder you can write to",
+        ) from None
     try:
         deadline = time.monotonic() + READY_WITHIN_S + _STOPPED_WITHIN_S
         while True:

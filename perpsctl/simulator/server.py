@@ -78,7 +78,7 @@ class Server:
         self._control = ControlFace(
             self.embedded,
             self._token,
-            Hooks(status=self._state, after_reset=self._write_state, stop=self.stop),
+            Hooks(status=self._state, new_account=self._write_state, stop=self.stop),
         )
         self._sockets = {
             "http": _listen(options.http_port),

@@ -34,7 +34,7 @@ class Hooks:
     """What the shell around the exchange does when asked; in process nothing but a reset can be asked."""
 
     status: Callable[[], Body]
-    after_reset: Callable[[], None]
+    new_account: Callable[[], None]  # a reset made it, its keys are not written yet
     stop: Callable[[], None]
 
 
@@ -88,8 +88,7 @@ class ControlFace:
         return hmac.compare_digest(authorization.encode("utf-8"), f"Bearer {self._token}".encode())
 
     def _reset(self, _: Request) -> Body:
-        self._embedded.reset()
-        self._hooks.after_reset()
+        self._embedded.reset(self._hooks.new_account)
         return self._hooks.status()
 
     def _stop(self, _: Request) -> Body:

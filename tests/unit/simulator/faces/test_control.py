@@ -19,14 +19,16 @@ class Operator:
     def __init__(self) -> None:
         self.trader = Trader()
         self.resets = 0
+        self.old_key_known_at_reset = True
         self.stopped = False
         hooks = Hooks(
-            status=lambda: {"account": self.trader.embedded.account}, after_reset=self._reset, stop=self._stop
+            status=lambda: {"account": self.trader.embedded.account}, new_account=self._reset, stop=self._stop
         )
         self.face = ControlFace(self.trader.embedded, TOKEN, hooks)
 
     def _reset(self) -> None:
         self.resets += 1
+        self.old_key_known_at_reset = self.trader.embedded.keys.find(self.trader.name) is not None
 
     def _stop(self) -> None:
         self.stopped = True
@@ -135,6 +137,13 @@ def test_keys_switches_and_the_allowlist_are_set(operator: Operator) -> None:
     operator.do("POST", "/state/allowlist", {"networks": []})
     operator.do("POST", "/state/switches", {"rate_limits": False, "html_429": True})
     assert [operator.trader.ask("GET", "/accounts").status for _ in range(40)] == [200] * 40
+
+
+def test_a_reset_tells_its_account_when_the_old_keys_are_worth_nothing_and_no_new_one_is_written(
+    operator: Operator,
+) -> None:
+    operator.ask("POST", "/reset")
+    assert (operator.resets, operator.old_key_known_at_reset) == (1, False)
 
 
 def test_a_reset_is_a_new_account_with_new_keys_and_nothing_armed(operator: Operator) -> None:
