@@ -43,6 +43,7 @@ from perpsctl.domain.reports import ExitPending, HaltFacts, IntentRecord, KeyFac
 from perpsctl.domain.verdicts import Approved, ApprovedChange, Denied
 
 __all__ = [
+    "KILL_SWITCH_ENGAGED",
     "AccountFeed",
     "Clock",
     "Diagnostics",
@@ -73,12 +74,16 @@ class Clock(Protocol):
     def sleep(self, duration: timedelta) -> None: ...
 
 
-class GateShut(Exception):
-    """The kill switch is engaged, or its state cannot be read: not one byte was sent."""
+KILL_SWITCH_ENGAGED = "kill_switch_engaged"
 
-    def __init__(self, reason: str) -> None:
+
+class GateShut(Exception):
+    """Not one byte was sent: the kill switch is engaged or cannot be read, or whatever else `code` says."""
+
+    def __init__(self, reason: str, *, code: str = KILL_SWITCH_ENGAGED) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.code = code
 
 
 class Gate(Protocol):
@@ -169,7 +174,7 @@ class Venue(MarketFeed, AccountFeed, Protocol):
     def preview(self, order: QuantizedOrder) -> Preview: ...
 
     def submit(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
-        """Send it once. Never raises; GateShut inside ends as NotSent with reason `kill_switch_engaged`."""
+        """Send it once. Never raises; GateShut inside ends as NotSent with its code as the reason."""
 
     def submit_edit(self, edit: ApprovedEdit, gate: Gate) -> SubmitOutcome:
         """Send the edit once. Never raises."""

@@ -22,8 +22,8 @@ from perpsctl.engine.edit_doubt import EditSearch
 from perpsctl.engine.reading import VENUE_ERRORS
 from perpsctl.engine.tracking import Tracker
 
-# A sender holds an approval at most this long before it signs (sending.APPROVAL_MAX_AGE refuses older ones) plus the
-# time a request may wait for its rate budget; only records whose sender we did not watch need it.
+# No byte leaves later than sending.APPROVAL_MAX_AGE after the verdict was asked for, and nothing is signed after that; the
+# rest is slack for the journal's own moment of commit. Only records whose sender we did not watch need it.
 UNWATCHED_SEND_GRACE: Final = timedelta(seconds=10)
 CREATED_BEFORE_COMMIT: Final = timedelta(seconds=5)  # venue clock may run behind ours when it stamps `created`
 FIRST_PAUSE: Final = timedelta(milliseconds=250)

@@ -7,6 +7,7 @@ journal only the exit road goes on, and only when its intent is durable in the s
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from types import TracebackType
 from typing import Final, Protocol
 
 from perpsctl.domain.accounts import Booked
@@ -26,14 +27,25 @@ from perpsctl.domain.orders import (
     SubmitOutcome,
     Unknown,
 )
-from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Halts, Journal, Known, Venue
+from perpsctl.domain.ports import (
+    KILL_SWITCH_ENGAGED,
+    Clock,
+    Diagnostics,
+    EventKind,
+    Gate,
+    GateShut,
+    Halts,
+    Journal,
+    Known,
+    Venue,
+)
 from perpsctl.domain.verdicts import Approved, ApprovedChange, Denial, DenialCode, Denied
 from perpsctl.engine.resolver import Resolver
 
 APPROVAL_MAX_AGE: Final = timedelta(
     seconds=5
-)  # a process held up longer between verdict and send starts over (P3, P11)
-KILL_SWITCH_REASON: Final = "kill_switch_engaged"
+)  # a process held up longer between verdict and first byte starts over (P3, P11)
+APPROVAL_EXPIRED: Final = "approval_expired"
 
 Judge = Callable[[Booked], Approved | Denied]
 EditJudge = Callable[[Booked], ApprovedChange | Denied]
@@ -95,7 +107,7 @@ class Sender:
 
     def send(self, order: QuantizedOrder, judge: Judge, *, unbounded: bool = False) -> Denied | Known | Sent:
         """Judge, commit, send once, record. Raises JournalUnavailable before the send, OutcomeUnrecorded after it."""
-        judged = self._clock.monotonic_ns()
+        judged = _Judged(self._clock)
         verdict = self._journal.decide(order.intent, order.size, judge)  # step: decide
         if not isinstance(verdict, Approved):
             return verdict
@@ -105,14 +117,11 @@ class Sender:
 
     def send_edit(self, edit: QuantizedEdit, judge: EditJudge) -> Denied | Known | Sent:
         """The same for an edit."""
-        judged = self._clock.monotonic_ns()
+        judged = _Judged(self._clock)
         verdict = self._journal.decide_edit(edit.intent, edit.new_size, judge)  # step: decide_edit
         if not isinstance(verdict, ApprovedChange):
             return verdict
-        if self._too_late(judged):
-            outcome: SubmitOutcome = _held_up()
-        else:
-            outcome = self._venue.submit_edit(verdict.edit, self._halts.gate())  # step: submit_edit
+        outcome = self._venue.submit_edit(verdict.edit, _TimelyGate(self._halts.gate(), judged))  # step: submit_edit
         self._record(edit.intent.id, outcome)
         return Sent(outcome=outcome, notes=verdict.notes)
 
@@ -127,7 +136,7 @@ class Sender:
         """An exit with a broken journal: its intent is durable in the spool before the send. `broken` is why."""
         if self._spool is None or order.intent.road is Road.ENTRY:
             raise broken
-        judged = self._clock.monotonic_ns()
+        judged = _Judged(self._clock)
         verdict = judge()
         if isinstance(verdict, Denied):
             return verdict
@@ -141,17 +150,11 @@ class Sender:
             notes += (f"its outcome could not be spooled: {error.message}",)
         return Sent(outcome=outcome, notes=notes)
 
-    def _submit(self, approved: ApprovedOrder, judged: int, *, unbounded: bool) -> SubmitOutcome:
-        if self._too_late(judged):
-            return _held_up()
-        gate = self._halts.gate(switch_road=approved.order.intent.road is Road.SWITCH)
+    def _submit(self, approved: ApprovedOrder, judged: "_Judged", *, unbounded: bool) -> SubmitOutcome:
+        gate = _TimelyGate(self._halts.gate(switch_road=approved.order.intent.road is Road.SWITCH), judged)
         if unbounded:
             return self._venue.close_position(approved, gate)
         return self._venue.submit(approved, gate)
-
-    def _too_late(self, judged: int) -> bool:
-        held = timedelta(microseconds=(self._clock.monotonic_ns() - judged) // 1000)
-        return held > APPROVAL_MAX_AGE
 
     def _record(self, intent_id: IntentId, outcome: SubmitOutcome) -> None:
         self._resolver.watched(intent_id, self._clock.now())
@@ -166,16 +169,48 @@ class Sender:
             raise OutcomeUnrecorded(intent_id, outcome, error) from error
 
 
-def _held_up() -> NotSent:
-    return NotSent(
-        reason="approval_expired",
-        evidence=f"held up more than {APPROVAL_MAX_AGE // timedelta(seconds=1)} s after the verdict; not one byte was sent",
-    )
+class _Judged:
+    """The moment a verdict was asked for, by both clocks: the monotonic one may stand still while a host sleeps (P11)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ns = clock.monotonic_ns()
+        self._at = clock.now()
+
+    @property
+    def too_long_ago(self) -> bool:
+        counted = timedelta(microseconds=(self._clock.monotonic_ns() - self._ns) // 1000)
+        return max(counted, self._clock.now() - self._at) > APPROVAL_MAX_AGE
+
+
+class _TimelyGate:
+    """The switch's gate, which an approval passes only while it is young.
+
+    Waiting for the request budget, signing and connecting lie between the verdict and the first byte, and a process may be
+    stopped anywhere there (P3). The resolver proves absence from the moment after which no approval can leave any more: that
+    moment is kept here, at the last look before the first byte, and nowhere earlier.
+    """
+
+    def __init__(self, gate: Gate, judged: _Judged) -> None:
+        self._gate = gate
+        self._judged = judged
+
+    def __enter__(self) -> None:
+        self._gate.__enter__()
+        if self._judged.too_long_ago:
+            self._gate.__exit__(None, None, None)
+            held_up = f"held up more than {APPROVAL_MAX_AGE // timedelta(seconds=1)} s after the verdict"
+            raise GateShut(f"{held_up}; not one byte was sent", code=APPROVAL_EXPIRED)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._gate.__exit__(kind, error, trace)
 
 
 def gate_refused(outcome: SubmitOutcome) -> Denied | None:
     """The denial an outcome amounts to when the gate was shut; None for every other outcome."""
-    if isinstance(outcome, NotSent) and outcome.reason == KILL_SWITCH_REASON:
+    if isinstance(outcome, NotSent) and outcome.reason == KILL_SWITCH_ENGAGED:
         return switch_denial(outcome.evidence)
     return None
 

@@ -21,7 +21,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from perpsctl import __version__
-from perpsctl.domain.ports import Clock, Gate, GateShut
+from perpsctl.domain.ports import KILL_SWITCH_ENGAGED, Clock, Gate, GateShut
 from perpsctl.domain.text import shown
 from perpsctl.exchange.hosts import Endpoint
 from perpsctl.exchange.sockets import CappedOut, GatedAdapter, Sending, sending
@@ -241,9 +241,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateClosed:
-    """The kill switch was engaged or unreadable: not a byte was sent."""
+    """The gate let nothing out: not a byte was sent. `code` says whose word it was, the kill switch's if nothing else."""
 
     reason: str
+    code: str = KILL_SWITCH_ENGAGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,7 +341,7 @@ class Transport:
         except GateShut as shut:
             if call.touched:  # only a broken gate says so after the first byte
                 return Written(problem=Problem.OTHER, detail="the gate shut while the request was leaving")
-            return GateClosed(reason=shut.reason)
+            return GateClosed(reason=shut.reason, code=shut.code)
         finally:
             sending.reset(mark)
 

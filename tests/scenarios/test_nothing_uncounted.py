@@ -9,7 +9,7 @@ import pytest
 
 from perpsctl.domain.ids import IntentId, VenueOrderId
 from perpsctl.domain.numbers import Size
-from perpsctl.domain.orders import Accepted, ApprovedEdit, EditIntent, SubmitOutcome, Unknown
+from perpsctl.domain.orders import Accepted, ApprovedEdit, EditIntent, NotSent, SubmitOutcome, Unknown
 from perpsctl.domain.ports import Gate
 from perpsctl.domain.reports import PlaceReport
 from perpsctl.domain.verdicts import DenialCode
@@ -59,3 +59,39 @@ def test_R5_E24_an_edit_in_doubt_counts_at_its_whole_new_size(world: World) -> N
     assert isinstance(report.outcome, Unknown), report
     denied = world.engine.desk.place(world.intent(size="0.06", below=300))
     assert codes(denied) == {DenialCode.POSITION_ABOVE_MAX}, denied
+
+
+def test_P3_an_approval_held_up_before_the_first_byte_is_not_sent(world: World) -> None:
+    """Absence is proven from when an approval can no longer leave: a process stopped after the look at its age sends nothing."""
+    product = world.product()
+    intent = world.intent()
+    signed = world.ids.nonce
+
+    def held_up() -> str:
+        if world.journal.intent(intent.id) is not None:  # decided, and about to be signed
+            world.clock.advance(6)
+        return signed()
+
+    world.ids.nonce = held_up  # type: ignore[method-assign]
+    report = world.engine.desk.place(intent, wait=timedelta(0))
+    assert isinstance(report.outcome, NotSent), report
+    assert report.outcome.reason == "approval_expired"
+    assert world.orders_of(intent) == ()
+    assert product.product_id == intent.product_id
+
+
+def test_P11_an_approval_that_slept_through_a_suspended_host_is_not_sent(world: World) -> None:
+    """The monotonic count may stand still while a host sleeps; the wall clock does not."""
+    intent = world.intent()
+    signed = world.ids.nonce
+
+    def suspended() -> str:
+        if world.journal.intent(intent.id) is not None:
+            world.clock.set(world.clock.now() + timedelta(hours=8))
+        return signed()
+
+    world.ids.nonce = suspended  # type: ignore[method-assign]
+    report = world.engine.desk.place(intent, wait=timedelta(0))
+    assert isinstance(report.outcome, NotSent), report
+    assert report.outcome.reason == "approval_expired"
+    assert world.orders_of(intent) == ()

@@ -45,7 +45,6 @@ from perpsctl.wire.guard import WireError, decode, encode
 
 __all__ = ["Writes", "terms_apart"]
 
-KILL_SWITCH = "kill_switch_engaged"
 KNOWN_MAX = 20_000  # order and client ids remembered; the oldest go first
 UNAUTHORIZED = "Unauthorized"  # the whole body of a 401 (ccxt/ccxt#26300)
 # The documented word, and how the backend's own error model spells it.
@@ -158,7 +157,7 @@ class Writes:
         ending = self._link.write(path, body, gate)
         match ending:
             case GateClosed():
-                return NotSent(reason=KILL_SWITCH, evidence=shown(ending.reason))
+                return NotSent(reason=ending.code, evidence=shown(ending.reason))
             case NotWritten():
                 return NotSent(reason=ending.problem.value, evidence=f"no byte was sent: {ending.detail}")
             case Written():

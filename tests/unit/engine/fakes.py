@@ -369,7 +369,7 @@ class FakeVenue:
             with gate:
                 return self._submit(order)
         except GateShut as shut:
-            return NotSent(reason="kill_switch_engaged", evidence=shut.reason)
+            return NotSent(reason=shut.code, evidence=shut.reason)
 
     def close_position(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
         self.calls.append("close_position")
@@ -442,7 +442,7 @@ class FakeVenue:
                     return Unknown(reason="timeout", evidence="no answer")
                 return Accepted(venue_order_id=order_id, order=None, evidence="success:true")
         except GateShut as shut:
-            return NotSent(reason="kill_switch_engaged", evidence=shut.reason)
+            return NotSent(reason=shut.code, evidence=shut.reason)
 
     def cancel(self, venue_order_ids: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
         self._read("cancel")
