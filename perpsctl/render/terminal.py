@@ -114,12 +114,17 @@ class _Page:
         room = self._width - wanted - len(_GAP)
         if room < _LEAST_PROSE:  # too narrow for two columns: the value goes below its name
             for name, cell in rows:
-                yield Text(name, style="dim")
+                yield from self._wrapped(Text(name, style="dim"), self._width)
                 indent = " " * (len(name) - len(name.lstrip()) + 2)
                 for line in self._wrapped(cell, max(self._width - len(indent), 8)):
                     yield Text.assemble(indent, line)
             return
         for name, cell in rows:
+            if room < _longest_word(cell) <= self._width - len(_GAP):  # an id stands whole on the next line
+                yield Text(name, style="dim")
+                for line in self._wrapped(cell, self._width - len(_GAP)):
+                    yield Text.assemble(_GAP, line)
+                continue
             for number, line in enumerate(self._wrapped(cell, room)):
                 head = name if number == 0 else ""
                 yield Text.assemble((head.ljust(wanted) + _GAP, "dim"), line)
@@ -172,5 +177,9 @@ def _least(cells: Sequence[Text]) -> int:
     longest = max(cell.cell_len for cell in cells)
     if longest <= _SHORT:
         return longest
-    word = max(len(word) for cell in cells for word in (cell.plain.split() or [""]))
+    word = max(_longest_word(cell) for cell in cells)
     return min(max(min(word, _WORD), _LEAST_PROSE), longest)
+
+
+def _longest_word(cell: Text) -> int:
+    return max(len(word) for word in (cell.plain.split() or [""]))

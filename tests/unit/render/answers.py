@@ -1,0 +1,184 @@
+"""Answers with fixed values, one of each kind: what the golden files and the hostile-text tests draw."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from perpsctl.domain.errors import ExitCode
+from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
+from perpsctl.domain.numbers import Notional, Size
+from perpsctl.domain.orders import Accepted, NotSent, OrderStatus, Preview, Rejected, Unknown
+from perpsctl.domain.ports import Integrity
+from perpsctl.domain.reports import (
+    Attestation,
+    Break,
+    BreakClass,
+    CancelReport,
+    EngageReport,
+    ExitPending,
+    ExitReport,
+    FlattenReport,
+    HaltFacts,
+    HaltState,
+    IntentRecord,
+    IntentStage,
+    LatencyMs,
+    PlaceReport,
+    PreviewReport,
+    ReconcileReport,
+    ReleaseReport,
+    ReplaceReport,
+    RunSummary,
+    SwitchStatus,
+)
+from perpsctl.domain.verdicts import Denial, DenialCode, Denied
+from perpsctl.render import account, market, operations, orders
+from perpsctl.render.answer import Answer
+from tests.builders import (
+    BTC,
+    NOW,
+    a_book,
+    a_fill,
+    a_position,
+    a_product,
+    a_quantized,
+    an_account,
+    an_intent,
+    an_order,
+    orders_read,
+    positions_read,
+)
+
+INTENT = IntentId("b724c4b3-85be-4f52-b07d-0e08c5cb3b4c")
+ORDER = VenueOrderId("63e482db-c111-4361-96a1-269fa48971b7")
+LATER = NOW + timedelta(seconds=3)
+"""The moment the answers are drawn at: everything in them was read 3 s before."""
+
+
+def answers(said: str = "a plain word") -> dict[str, Answer]:
+    """One answer of each kind; `said` stands wherever a venue, a journal or an operator can put text of its own."""
+    order = replace(
+        an_order(venue_order_id=ORDER, client_order_id=str(INTENT), reason=said, placement_source=said), raw_status=said
+    )
+    odd = replace(
+        an_order(venue_order_id="outside-1", client_order_id=said, status=OrderStatus.UNRECOGNISED), raw_status=said
+    )
+    denied = Denied(denials=(Denial(code=DenialCode.POSITION_ABOVE_MAX, observed=said, limit="0.01", detail=said),))
+    intent = an_intent(id=str(INTENT), reason=said)
+    record = IntentRecord(
+        intent=intent, stage=IntentStage.UNKNOWN, committed_at=NOW, sent_size=Size(Decimal("0.01")), denied=None,
+        outcome=Unknown(reason=said, evidence=said), venue_order_id=None, order=None,
+    )  # fmt: skip
+    working = IntentRecord(
+        intent=an_intent(id="working-intent-1"), stage=IntentStage.WORKING, committed_at=NOW, sent_size=Size(Decimal("0.01")),
+        denied=None, outcome=Accepted(venue_order_id=ORDER, order=order, evidence=said, latency_us=1200),
+        venue_order_id=ORDER, order=order,
+    )  # fmt: skip
+    cancels = CancelReport(
+        requested=(ORDER, VenueOrderId("second-order"), VenueOrderId("third-order")), gone=(ORDER,),
+        still_live=(VenueOrderId("second-order"),), unproven=(VenueOrderId("third-order"),), problems=(said,),
+    )  # fmt: skip
+    facts = HaltFacts(state=HaltState.ENGAGED, latch="engaged", journal=said, reason=said, by=said, since=NOW)
+    pending = ExitPending(product_id=ProductId(BTC), size=Size(Decimal("0.02")), reason=said, retry_at=LATER)
+    attestation = Attestation(
+        at=NOW, latch_durable=True, journal_durable=False, open_orders=(order,), positions=(a_position(coin="0.02"),),
+        in_doubt=(INTENT,), unread=(said,), exit_pending=(pending,), stuck_sender=said, flatten_asked=True,
+    )  # fmt: skip
+    clean = Attestation(
+        at=NOW, latch_durable=True, journal_durable=True, open_orders=(), positions=(), in_doubt=(), unread=(),
+        exit_pending=(), stuck_sender=None, flatten_asked=True,
+    )  # fmt: skip
+
+    def placed(outcome: Accepted | Rejected | NotSent | Unknown | None, *, why: Denied | None = None) -> PlaceReport:
+        return PlaceReport(
+            intent_id=INTENT,
+            denied=why,
+            outcome=outcome,
+            order=order if isinstance(outcome, Accepted) else None,
+            notes=(said,),
+        )
+
+    accepted = placed(Accepted(venue_order_id=ORDER, order=order, evidence=said, latency_us=1200))
+    exits = FlattenReport(
+        exits=(
+            ExitReport(
+                product_id=ProductId(BTC), before=Decimal("0.02"), after=None, wanted=None, orders=(accepted,), cancels=(cancels,),
+                pending=pending, denied=denied, problems=(said,),
+            ),
+        ),
+        unread=(said,),
+    )  # fmt: skip
+    preview = Preview(
+        problems=(said,), warnings=(said,), order_total=Notional(Decimal("600")), commission=Notional(Decimal("0.18")),
+        margin=None, best_bid=None, best_ask=None, average_price=None, slippage=None, estimate=False,
+    )  # fmt: skip
+    summary = RunSummary(
+        ticks=60, intents=12, accepted=11, rejected=1, denied=2, unknown=0, not_sent=0, fills=4,
+        acceptance_rate=Decimal("0.9166"), latency_ms=LatencyMs(p50=Decimal("3.2"), p95=Decimal("9.9"), p99=None, samples=12),
+        halted=False, stopped_because=said, denials_by_code={"quiet_window": 2}, positions=(), open_orders=0,
+        realised=Notional(Decimal("-1.25")), started=NOW, ended=LATER,
+    )  # fmt: skip
+    difference = Break(
+        kind="order", cls=BreakClass.FOREIGN, subject=str(ORDER), ours=said, theirs=said, owner="operator", since=NOW,
+        settled=False, detail=said,
+    )  # fmt: skip
+    reconciled = ReconcileReport(
+        at=NOW, breaks=(difference,), unread=(said,), orders_compared=3, fills_compared=2, positions_compared=1
+    )
+    return {
+        "order-accepted": orders.placed(accepted),
+        "order-rejected": orders.placed(placed(Rejected(reason=said, message=said, evidence=said))),
+        "order-not-sent": orders.placed(placed(NotSent(reason=said, evidence=said))),
+        "order-unknown": orders.placed(placed(Unknown(reason=said, evidence=said))),
+        "order-denied": orders.placed(placed(None, why=denied)),
+        "order-preview": orders.previewed(
+            PreviewReport(order=a_quantized(), preview=preview, denied=denied, notes=(said,))
+        ),
+        "order-list": orders.listed(orders_read(order, odd), (record, working), everything=True),
+        "order-list-empty": orders.listed(orders_read(), (), everything=False),
+        "order-show": orders.shown_record(record, order),
+        "order-show-foreign": orders.shown_order(odd),
+        "order-cancel": orders.cancelled(cancels),
+        "order-replace": orders.replaced(
+            ReplaceReport(cancelled=cancels, old_filled=Size(Decimal("0.01")), placed=accepted, notes=(said,))
+        ),
+        "order-resolve": orders.resolved((record,)),
+        "positions": account.positions(positions_read(a_position(coin="0.02")), {ProductId(BTC): Decimal("0.01")}),
+        "positions-unbooked": account.positions(positions_read(), None),
+        "positions-close": account.flattened(exits),
+        "fills": account.fills([a_fill()], source="journal"),
+        "pnl": account.pnl(
+            an_account(), positions_read(), {"utc_day by fills": Decimal("-1.5"), "rolling_24h by fills": None}
+        ),
+        "products": market.products([a_product()]),
+        "product": market.product(a_product()),
+        "book": market.book(a_book(), 5),
+        "switch-status": operations.switch_state(
+            "sim", SwitchStatus(facts=facts, in_doubt=None, exit_pending=(pending,), problems=(said,))
+        ),
+        "switch-engaged": operations.engaged(
+            {
+                "sim": EngageReport(
+                    attestation=attestation, first=True, cancels=(cancels,), flattened=exits, problems=(said,)
+                ),
+                "spare": said,
+            }
+        ),
+        "switch-clean": operations.engaged(
+            {"sim": EngageReport(attestation=clean, first=True, cancels=(), flattened=None, problems=())}
+        ),
+        "switch-kept": operations.released("sim", ReleaseReport(released=False, refusals=(said,), facts=facts)),
+        "run": operations.ran(summary, ExitCode.DONE, (said,)),
+        "run-refused": operations.run_refused(denied.denials),
+        "reconcile": operations.reconciled(reconciled),
+        "journal-check": operations.journal_checked(
+            Integrity(rows=40, verified_from=0, sound=False, first_bad=7, problem=said, head="ab" * 32)
+        ),
+        "journal-info": operations.journal_info(
+            {"path": said, "size_bytes": 4096, "rows": 40, "head": "ab" * 32, "noted": {"seq": 40, "hash": "ab" * 32}}
+        ),
+        "limits": operations.named_rows(
+            "Limits", "limits", [("gross_max_share", "0.05", said)], ("limit", "value", "source")
+        ),
+        "said": operations.said(said, {"file": said}),
+    }
