@@ -1,12 +1,8 @@
-"""Why the venue would not have us: clock, address, permission, portfolio or the key itself, as far as it was told.
-
-The exchange room words each cause in one sentence of its own (`exchange/advanced_trade/link.py`); this room reads those
-sentences, and a test holds the two together. What fits none of them stays "not told": it is never guessed.
-"""
+"""Why the venue would not have us, in the words of the checks: what the exchange room told is passed on, never guessed."""
 
 from enum import StrEnum
 
-from perpsctl.domain.errors import VenueRefusedUs
+from perpsctl.domain.errors import RefusalCause, VenueRefusedUs
 
 
 class Cause(StrEnum):
@@ -20,15 +16,16 @@ class Cause(StrEnum):
     NOT_TOLD = "not told"
 
 
+_CAUSES = {
+    RefusalCause.CLOCK: Cause.CLOCK,
+    RefusalCause.ADDRESS: Cause.ADDRESS,
+    RefusalCause.PERMISSION: Cause.PERMISSION,
+    RefusalCause.PORTFOLIO: Cause.PORTFOLIO,
+    RefusalCause.KEY: Cause.TOKEN,
+    RefusalCause.UNKNOWN: Cause.NOT_TOLD,
+}
+
+
 def cause_of(refused: VenueRefusedUs) -> Cause:
     """The cause of a refusal."""
-    words = refused.message.lower()
-    if "our clock is" in words:
-        return Cause.CLOCK
-    if "allowlist" in words:
-        return Cause.ADDRESS
-    if "lacks a permission" in words:
-        return Cause.PERMISSION
-    if "another portfolio" in words:
-        return Cause.PORTFOLIO
-    return Cause.TOKEN if "http 401" in words else Cause.NOT_TOLD
+    return _CAUSES[refused.cause]

@@ -20,7 +20,7 @@ The tree, split by what the reader should do:
     `-- InvariantBroken        (70)    our bug
 """
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
@@ -108,12 +108,27 @@ class RateLimited(VenueUnreachable):
     code = "rate_limited"
 
 
+class RefusalCause(StrEnum):
+    """What a refusal of our credentials was about, as far as the venue told it; UNKNOWN is never guessed away."""
+
+    KEY = "key"  # the token was not taken and nothing tells more: a wrong, expired or deleted key
+    PERMISSION = "permission"
+    CLOCK = "clock"
+    ADDRESS = "address"
+    PORTFOLIO = "portfolio"
+    UNKNOWN = "unknown"
+
+
 class VenueRefusedUs(PerpsctlError):
-    """The venue refused the credentials (401/403): key, permission, clock or address."""
+    """The venue refused the credentials (401/403); `cause` says which part of them, as far as it was told."""
 
     code = "credentials_refused"
     exit_code = ExitCode.CREDENTIALS_REFUSED
     default_fix = "run `perpsctl probe` to see which of key, permission, clock and address is wrong"
+
+    def __init__(self, message: str, *, cause: RefusalCause = RefusalCause.UNKNOWN, fix: str | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.cause = cause
 
 
 class VenueRefusedRequest(PerpsctlError):

@@ -15,6 +15,7 @@ from perpsctl.domain.errors import (
     CredentialsError,
     PerpsctlError,
     RateLimited,
+    RefusalCause,
     VenueRefusedRequest,
     VenueRefusedUs,
     VenueSpokeStrangely,
@@ -194,21 +195,33 @@ def is_json(answer: Answered) -> bool:
 def refusal_of(answer: Answered, facts: ErrorFacts, name: str) -> VenueRefusedUs:
     """Why the venue would not have us, as far as can be told: clock, permission, portfolio, address or the key itself."""
     said = f"{name}: HTTP {answer.status}"
-    hint = clock_hint(answer)
-    if answer.status == 401 and hint:
-        return VenueRefusedUs(f"{said}: {hint}", fix="start the host's time service, then repeat")
+    cause = _cause_of(answer, facts)
+    told = f" ({facts.message})" if facts.message else ""
+    sentence, fix = {
+        RefusalCause.CLOCK: (clock_hint(answer), "start the host's time service, then repeat"),
+        RefusalCause.PERMISSION: (
+            "the key lacks a permission this needs",
+            "give the key that permission, or use another",
+        ),
+        RefusalCause.PORTFOLIO: ("the key belongs to another portfolio", "use a key of the pinned portfolio"),
+        RefusalCause.ADDRESS: ("this address is not on the key's allowlist", "add the egress address to the key"),
+        RefusalCause.KEY: (f"the key was refused{told}", None),
+        RefusalCause.UNKNOWN: (f"the key was refused{told}", None),
+    }[cause]
+    return VenueRefusedUs(f"{said}: {sentence}", cause=cause, fix=fix)
+
+
+def _cause_of(answer: Answered, facts: ErrorFacts) -> RefusalCause:
+    if answer.status == 401 and clock_hint(answer):
+        return RefusalCause.CLOCK
     if facts.missing_scopes:
-        return VenueRefusedUs(
-            f"{said}: the key lacks a permission this needs", fix="give the key that permission, or use another"
-        )
+        return RefusalCause.PERMISSION
     words = facts.message.lower()
     if "portfolio" in words:
-        return VenueRefusedUs(f"{said}: the key belongs to another portfolio", fix="use a key of the pinned portfolio")
+        return RefusalCause.PORTFOLIO
     if "ip" in words.replace(",", " ").replace(".", " ").split() or "allowlist" in words or "address" in words:
-        return VenueRefusedUs(
-            f"{said}: this address is not on the key's allowlist", fix="add the egress address to the key"
-        )
-    return VenueRefusedUs(f"{said}: the key was refused{'' if not facts.message else f' ({facts.message})'}")
+        return RefusalCause.ADDRESS
+    return RefusalCause.KEY if answer.status == 401 else RefusalCause.UNKNOWN
 
 
 def clock_hint(answer: Answered) -> str:

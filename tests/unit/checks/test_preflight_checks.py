@@ -15,7 +15,14 @@ from perpsctl.checks.model import Check, Finding, Status
 from perpsctl.checks.preflight import PREFLIGHT
 from perpsctl.checks.probe import PROBE
 from perpsctl.domain.accounts import MarginLevel
-from perpsctl.domain.errors import JournalCorrupt, JournalUnavailable, LeaseHeld, VenueRefusedUs, VenueUnreachable
+from perpsctl.domain.errors import (
+    JournalCorrupt,
+    JournalUnavailable,
+    LeaseHeld,
+    RefusalCause,
+    VenueRefusedUs,
+    VenueUnreachable,
+)
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import SessionState
 from perpsctl.domain.numbers import Size
@@ -460,7 +467,9 @@ def test_a_corrupt_journal_turns_its_check_red_and_what_rests_on_it_is_skipped_D
 
 def test_a_wrong_key_leaves_no_signed_check_of_preflight_green() -> None:
     scene = Scene()
-    scene.everywhere("facts", VenueRefusedUs("GET /key_permissions: HTTP 401: the key was refused"))
+    scene.everywhere(
+        "facts", VenueRefusedUs("GET /key_permissions: HTTP 401: the key was refused", cause=RefusalCause.KEY)
+    )
     scene.everywhere("money", VenueRefusedUs("401"))
     found = bad(scene)
     assert found["auth.trade"] == found["auth.monitor"] == "fail"

@@ -12,7 +12,7 @@ from perpsctl.checks.context import CheckContext, RetiredAnswer
 from perpsctl.checks.model import Check, Status
 from perpsctl.checks.probe import PROBE
 from perpsctl.domain.accounts import Fees
-from perpsctl.domain.errors import VenueRefusedUs, VenueSpokeStrangely, VenueUnreachable
+from perpsctl.domain.errors import RefusalCause, VenueRefusedUs, VenueSpokeStrangely, VenueUnreachable
 from perpsctl.domain.orders import OrderType, TimeInForce
 from perpsctl.domain.products import Environment
 from perpsctl.domain.reports import KeyPurpose
@@ -34,11 +34,19 @@ from tests.unit.checks.scene import PORTFOLIO, Scene, rights, some_products
 
 Spoil = Callable[[Scene], object]
 
-REFUSED_401 = VenueRefusedUs("GET /key_permissions: HTTP 401: the key was refused (Unauthorized)")
-REFUSED_ADDRESS = VenueRefusedUs("GET /key_permissions: HTTP 403: this address is not on the key's allowlist")
-REFUSED_SCOPE = VenueRefusedUs("GET /key_permissions: HTTP 403: the key lacks a permission this needs")
-REFUSED_SILENTLY = VenueRefusedUs("GET /key_permissions: HTTP 403: the key was refused")
-REFUSED_CLOCK = VenueRefusedUs("GET /key_permissions: HTTP 401: our clock is 130 s behind the venue's")
+REFUSED_401 = VenueRefusedUs(
+    "GET /key_permissions: HTTP 401: the key was refused (Unauthorized)", cause=RefusalCause.KEY
+)
+REFUSED_ADDRESS = VenueRefusedUs(
+    "GET /key_permissions: HTTP 403: this address is not on the key's allowlist", cause=RefusalCause.ADDRESS
+)
+REFUSED_SCOPE = VenueRefusedUs(
+    "GET /key_permissions: HTTP 403: the key lacks a permission this needs", cause=RefusalCause.PERMISSION
+)
+REFUSED_SILENTLY = VenueRefusedUs("GET /key_permissions: HTTP 403: the key was refused", cause=RefusalCause.UNKNOWN)
+REFUSED_CLOCK = VenueRefusedUs(
+    "GET /key_permissions: HTTP 401: our clock is 130 s behind the venue's", cause=RefusalCause.CLOCK
+)
 
 
 def setting(**values: object) -> Spoil:

@@ -1,4 +1,4 @@
-"""The causes told by the exchange room are read as what they are; the two rooms share words only through this test."""
+"""The causes told by the exchange room are read as what they are, from status, headers and body to the check's word."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
