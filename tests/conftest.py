@@ -14,6 +14,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from perpsctl import places
+from perpsctl.simulator import launcher
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
 
@@ -100,10 +103,11 @@ _KEPT = frozenset({"PERPSCTL_SAMPLES", "PERPSCTL_UPDATE_GOLDEN"})
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """No variable of the caller's is seen; configuration and state go below the test's own folder.
 
-    Returns PERPSCTL_HOME, which does not exist yet: creating it 0700 is the product's work.
+    Gives PERPSCTL_HOME, which does not exist yet: creating it 0700 is the product's work. An embedded exchange that was
+    started there, and left, ends with the test.
     """
     for name in list(os.environ):
         if name in _KEPT:
@@ -113,8 +117,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     home = tmp_path / "perpsctl-home"
     monkeypatch.setenv("PERPSCTL_HOME", str(home))
     # Without PERPSCTL_HOME the product falls back on the user's folders: those are the test's own as well.
-    monkeypatch.setenv("HOME", str(tmp_path / "user-home"))
-    return home
+    user_home = tmp_path / "user-home"
+    monkeypatch.setenv("HOME", str(user_home))
+    yield home
+    for state in (home / "state", user_home / ".local" / "state" / places.APP):
+        folder = state / places.EXCHANGE_FOLDER
+        if (folder / launcher.STATE_FILE).is_file():
+            launcher.stop(folder)
 
 
 @pytest.fixture

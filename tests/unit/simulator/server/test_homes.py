@@ -119,6 +119,19 @@ def test_without_perpsctl_home_the_exchange_lives_below_the_users_state_folder(t
             assert {path.stat().st_mode & 0o077 for path in where.rglob("*")} == {0}
 
 
+@pytest.mark.slow
+def test_the_tests_themselves_leave_no_exchange_behind() -> None:
+    leaver = Path(__file__).with_name("leaver.py")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", str(leaver)],
+        cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+    pids = [int(word) for word in ended.stdout.partition("left running: ")[2].split()[:2]]
+    assert len(pids) == 2
+    assert [launcher.process_start(pid) for pid in pids] == [None, None]
+
+
 # --- in the middle of a command -----------------------------------------------------------------------
 
 
