@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -167,8 +167,15 @@ def _read(path: Path, *, must_exist: bool) -> _Document:
         raise ConfigError("default_profile is a name in quotes", fix='write default_profile = "NAME"')
     if not isinstance(profiles, dict) or not all(isinstance(table, dict) for table in profiles.values()):
         raise ConfigError("profiles are tables", fix="write [profile.NAME]")
-    for profile_name in profiles:
+    for profile_name, table in profiles.items():
         places.profile_name(profile_name)
+        if (
+            profile_name not in BUILT_IN and "environment" not in table
+        ):  # [profile.dsk.limits] beside [profile.desk] (R6)
+            raise ConfigError(
+                f"profile {profile_name} names no environment; nothing was loaded",
+                fix='write environment = "sim" (or sandbox, production), or mend the table\'s name',
+            )
     return _Document(exists=True, default=default, profiles=profiles)
 
 
@@ -252,7 +259,7 @@ def _put(merged: dict[str, Any], key: str, value: object) -> None:
 
 
 def _effective(model: _ProfileModel, limits: RiskLimits, sources: Mapping[str, str]) -> Iterator[Sourced]:
-    shape = cast(dict[str, Any], model.model_dump(exclude={"limits"}))
+    shape = model.model_dump(exclude={"limits"})
     for key, value in sorted(_leaves(shape)):
         yield Sourced(key=key, value=_plain_text(value), source=sources.get(key, "default"))
     for row in limits.as_rows():

@@ -112,14 +112,12 @@ def surroundings(home: Path) -> dict[str, str]:
     return said | {"PATH": os.environ["PATH"], "PERPSCTL_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
 
 
-def process(
-    *words: str, home: Path, stdin: int = subprocess.DEVNULL, **environment: str
-) -> "subprocess.CompletedProcess[str]":
+def process(*words: str, home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a command line as a process of its own."""
     return subprocess.run(
         [*COMMAND, *words],
         env=surroundings(home) | environment,
-        stdin=stdin,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,

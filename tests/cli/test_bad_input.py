@@ -259,6 +259,7 @@ def test_production_takes_no_entry_without_its_keys_turned_and_its_token(
 ) -> None:
     """Design 2: `live` in the profile, --live on the call and a token; none of them is asked of the network."""
     write_config(perpsctl_home, f"[profile.p]\nenvironment = 'production'\nportfolio = 'p'\n{live}")
+    codes: set[str] = set()
     for words in (LIMIT, ("order", "edit", "abcdefgh", "--price", "5")):
         placed = ask(*words, "--profile", "p", *turned)
         codes = {each["code"] for each in placed.data["denials"]}

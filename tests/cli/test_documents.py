@@ -37,7 +37,7 @@ def test_every_command_has_its_schema_and_every_schema_its_command() -> None:
 
 
 def test_a_schema_sees_what_is_wrong() -> None:
-    whole = {
+    whole: dict[str, object] = {
         "schema": "perpsctl.config.init/1", "command": "config init", "profile": None, "venue": None, "environment": None,
         "as_of": "2026-11-22T10:00:00Z", "data": {"file": "x"}, "warnings": [],
     }  # fmt: skip

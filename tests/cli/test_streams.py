@@ -44,7 +44,7 @@ def shell(line: str, home: Path, **environment: str) -> "subprocess.CompletedPro
     )
 
 
-def at_terminal(*words: str, home: Path, columns: int = 80, **environment: str) -> tuple[int, str]:
+def at_terminal(*words: str, home: Path, columns: str = "80", **environment: str) -> tuple[int, str]:
     """Exit code and everything a terminal of so many columns was sent."""
     pid, master = pty.fork()
     if pid == 0:  # pragma: no cover - the child
@@ -52,7 +52,7 @@ def at_terminal(*words: str, home: Path, columns: int = 80, **environment: str) 
         import struct
         import termios
 
-        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(columns), 0, 0))
         kept = surroundings(home) | {"TERM": "xterm-256color"}
         os.execve(COMMAND[0], [*COMMAND, *words], kept | environment)
     seen = b""
@@ -222,7 +222,7 @@ def test_nothing_is_wider_than_the_terminal_and_ids_stay_whole(
 
 def test_a_terminal_is_measured(exchange: Path, ask: Ask) -> None:
     for columns in (80, 40):
-        seen = OURS.sub("", at_terminal("products", "list", home=exchange, columns=columns)[1])
+        seen = OURS.sub("", at_terminal("products", "list", home=exchange, columns=str(columns))[1])
         assert max(len(line) for line in seen.splitlines()) <= columns
         assert ("\n  alias" in seen) == (columns == 40)
 
