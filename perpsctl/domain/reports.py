@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from perpsctl.domain.accounts import Position
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
-from perpsctl.domain.numbers import Notional, Size
+from perpsctl.domain.numbers import Notional, Price, Size
 from perpsctl.domain.orders import EditIntent, OrderIntent, Preview, QuantizedOrder, SubmitOutcome, VenueOrder
 from perpsctl.domain.verdicts import Denied
 
@@ -65,6 +65,8 @@ class IntentRecord:
     venue_order_id: VenueOrderId | None
     order: VenueOrder | None  # the last state seen
     venue_ids: tuple[VenueOrderId, ...] = ()  # an order may own several
+    sent_price: Price | None = None  # the limit as it was put on the grid and sent; None: none, or denied
+    sent_stop: Price | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from perpsctl.domain.errors import VenueSpokeStrangely
-from perpsctl.domain.numbers import Price, step_down, step_up
-from perpsctl.domain.orders import EditIntent, OrderStatus, Origin, VenueOrder
+from perpsctl.domain.orders import EditIntent, OrderStatus, VenueOrder
 from perpsctl.domain.ports import Clock, Journal, Sighting, Venue
-from perpsctl.domain.products import Product
 from perpsctl.domain.reports import IntentRecord
 from perpsctl.domain.sides import Side
 
@@ -36,8 +34,7 @@ class EditSearch:
             raise VenueSpokeStrangely(
                 f"the edited order is {order.status.value}: neither the old nor the new terms yet"
             )
-        product = self._venue.product(order.product_id)
-        price = None if intent.new_price is None else sent_price(intent, order.side, product)
+        price = intent.new_price if record.sent_price is None else record.sent_price
         took = (record.sent_size is None or order.size == record.sent_size) and (
             price is None or order.limit_price == price
         )
@@ -45,14 +42,6 @@ class EditSearch:
         told = f"order {intent.venue_order_id} {order.status.value} carries {'the new' if took else 'the old'} terms"
         contradicts = "" if target is None or order.side is target_side(target, order) else f"{told}, side differs"
         return Sighting(order=order if took else None, contradicts=contradicts, listed_at=asked_at, evidence=told)
-
-
-def sent_price(intent: EditIntent, side: Side, product: Product) -> Price | None:
-    """The price the edit asked for, as it was put on the grid: a strategy's is rounded towards less risk."""
-    if intent.new_price is None or intent.origin is not Origin.STRATEGY:
-        return intent.new_price
-    step = product.price_step(intent.new_price)
-    return Price(step_down(intent.new_price, step) if side is Side.BUY else step_up(intent.new_price, step))
 
 
 def target_side(record: IntentRecord, order: VenueOrder) -> Side:

@@ -19,9 +19,10 @@ from perpsctl.domain.numbers import exact, plain
 from perpsctl.domain.orders import Fill, FillKind, VenueOrder, later_status
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
 from perpsctl.domain.reports import Break, BreakClass, IntentRecord, ReconcileReport
+from perpsctl.domain.sameness import terms_apart
 from perpsctl.domain.text import shown
 from perpsctl.engine.reading import Reads
-from perpsctl.engine.resolver import Resolver, terms_differ
+from perpsctl.engine.resolver import Resolver
 from perpsctl.engine.tracking import FILL_OVERLAP, Tracker, owner_of
 
 ORDERS_WINDOW: Final = timedelta(hours=24)
@@ -309,7 +310,7 @@ def _unknown_order(ours: JournalSide, order: VenueOrder, now: datetime) -> Break
     if record is None:
         cls, text = BreakClass.FOREIGN, f"placed by {shown(order.placement_source) or 'somebody else'}"
         return _break("order", cls, subject, "not in the journal", theirs, OPERATOR, since, text)
-    differs = terms_differ(order, record)
+    differs = ", ".join(terms_apart(order, record))
     if differs:
         return _break(
             "order", BreakClass.UNKNOWN, subject, f"intent {record.intent.id}", theirs, OPERATOR, since, differs

@@ -12,11 +12,11 @@ from typing import Final
 from perpsctl.domain.accounts import ServerTime
 from perpsctl.domain.errors import UsageError
 from perpsctl.domain.ids import IntentId, VenueOrderId
-from perpsctl.domain.numbers import plain
 from perpsctl.domain.orders import Accepted, NotSent, OrderIntent, SubmitOutcome, Unknown, VenueOrder
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Sighting, Sought, Venue
 from perpsctl.domain.products import DoubtTerms
 from perpsctl.domain.reports import IntentRecord
+from perpsctl.domain.sameness import terms_apart
 from perpsctl.domain.text import shown
 from perpsctl.engine.edit_doubt import EditSearch
 from perpsctl.engine.reading import VENUE_ERRORS
@@ -230,24 +230,10 @@ class Resolver:
         owner = self._journal.intent_by_order(venue_order_id)
         if owner is not None and owner.intent.id != record.intent.id:
             raise UsageError(f"that order belongs to intent {owner.intent.id}")
-        differs = terms_differ(order, record)
+        differs = terms_apart(order, record)
         if differs:
-            raise UsageError(f"that order is not what the intent asked for: {differs}")
+            raise UsageError(f"that order is not what the intent asked for: {', '.join(differs)}")
         return order
-
-
-def terms_differ(order: VenueOrder, record: IntentRecord) -> str:
-    """How an order's product, side or size differs from what the intent would have sent; empty when it does not."""
-    intent = record.intent
-    if not isinstance(intent, OrderIntent):
-        return ""
-    if order.product_id != intent.product_id:
-        return f"product {shown(order.product_id)} instead of {intent.product_id}"
-    if order.side is not intent.side:
-        return f"side {order.side.value} instead of {intent.side.value}"
-    if order.size is not None and record.sent_size is not None and order.size != record.sent_size:
-        return f"size {plain(order.size)} instead of {plain(record.sent_size)}"
-    return ""
 
 
 def absence_evidence(absences: list[Sighting], due: datetime, terms: DoubtTerms) -> str:

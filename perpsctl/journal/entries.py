@@ -222,7 +222,7 @@ def _edit_asks(intent: EditIntent) -> tuple[object, ...]:
 
 def begun(entry: IntentEntry, at: datetime) -> Tracked:
     """An intent right after its decision: denied, or committed and in doubt until its outcome is known."""
-    denied = entry.denied is not None
+    denied, terms = entry.denied is not None, entry.terms
     record = IntentRecord(
         intent=entry.intent,
         stage=IntentStage.DENIED if denied else IntentStage.COMMITTED,
@@ -232,8 +232,10 @@ def begun(entry: IntentEntry, at: datetime) -> Tracked:
         outcome=None,
         venue_order_id=None,
         order=None,
+        sent_price=terms.limit_price if isinstance(terms, OrderTerms) else None if terms is None else terms.new_price,
+        sent_stop=terms.stop_price if isinstance(terms, OrderTerms) else None,
     )
-    return Tracked(record=record, terms=entry.terms)
+    return Tracked(record=record, terms=terms)
 
 
 def ruling(held: Tracked, outcome: SubmitOutcome) -> Ruling:

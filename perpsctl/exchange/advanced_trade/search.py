@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from perpsctl.domain.ids import ClientOrderId, VenueOrderId, client_order_id
-from perpsctl.domain.numbers import Price
-from perpsctl.domain.orders import Fill, OrderIntent, OrderType, VenueOrder
+from perpsctl.domain.orders import Fill, OrderIntent, VenueOrder
 from perpsctl.domain.ports import Clock, Sighting, Sought
-from perpsctl.domain.products import Product
 from perpsctl.domain.reports import IntentRecord
+from perpsctl.domain.sameness import terms_apart
 from perpsctl.exchange.advanced_trade.listings import ForeignOrder, Listing
 
 __all__ = ["SKEW_TOLERATED", "Search"]
@@ -33,7 +32,6 @@ class Search:
     by_id: Callable[[VenueOrderId], VenueOrder | None]
     since: Callable[[Sought], Listing]
     fills_since: Callable[[Sought], tuple[Fill, ...]]
-    product: Callable[[str], Product]
 
     def look(self, sought: Sought) -> Sighting:
         """The order, a contradiction, or its absence from listings read to the end."""
@@ -80,7 +78,7 @@ class Search:
         return [order for order in fetched if order is not None and order.client_order_id == ours]
 
     def _sighting(self, sought: Sought, intent: OrderIntent, order: VenueOrder, evidence: str) -> Sighting:
-        against = self._against(sought, intent, order)
+        against = _against(sought, intent, order)
         return Sighting(
             order=None if against else order,
             contradicts=f"order {order.venue_order_id} under our id differs in {', '.join(against)}" if against else "",
@@ -88,32 +86,15 @@ class Search:
             evidence=evidence,
         )
 
-    def _against(self, sought: Sought, intent: OrderIntent, order: VenueOrder) -> tuple[str, ...]:
-        early = order.created is not None and order.created < sought.sent_after - SKEW_TOLERATED
-        size = sought.record.sent_size
-        apart = {
-            "client order id": order.client_order_id != client_order_id(intent.id),
-            "product": order.product_id != intent.product_id,
-            "side": order.side is not intent.side,
-            "size": size is not None and order.size is not None and order.size != size,
-            "price": intent.type is not OrderType.MARKET and self._price_apart(intent, order),
-            "time of creation": early,
-        }
-        return tuple(name for name, differs in apart.items() if differs)
 
-    def _price_apart(self, intent: OrderIntent, order: VenueOrder) -> bool:
-        """True unless the order's price is the intent's, or the one next to it on the grid on our safe side.
-
-        A strategy's price was put on the grid before the send: a buy down, a sell up, by less than one step.
-        """
-        meant, stands = intent.limit_price, order.limit_price
-        if meant is None or stands is None or meant == stands:
-            return (meant is None) != (stands is None) and meant is not None
-        moved = (meant - stands) * intent.side.sign
-        return not 0 <= moved < self._step(intent, meant)
-
-    def _step(self, intent: OrderIntent, price: Price) -> Price:
-        return Price(self.product(intent.product_id).price_step(price))
+def _against(sought: Sought, intent: OrderIntent, order: VenueOrder) -> tuple[str, ...]:
+    """Everything that speaks against this being the order we sent: its terms, its id, its age."""
+    early = order.created is not None and order.created < sought.sent_after - SKEW_TOLERATED
+    return (
+        *(("client order id",) if order.client_order_id != client_order_id(intent.id) else ()),
+        *terms_apart(order, sought.record),
+        *(("time of creation",) if early else ()),
+    )
 
 
 def _contradiction(why: str, listing: Listing, evidence: str) -> Sighting:

@@ -117,7 +117,6 @@ class AdvancedTradeVenue:
             by_id=self.order,
             since=lambda sought: self._since(sought.sent_after - SKEW_TOLERATED),
             fills_since=lambda sought: self.fills(since=sought.sent_after - SKEW_TOLERATED),
-            product=lambda product_id: self._catalogue.known(ProductId(product_id)),
         )
         self._live_before: dict[VenueOrderId, VenueOrder] = {}
 

@@ -39,7 +39,6 @@ from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade.link import Link, clock_hint, is_json
 from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
 from perpsctl.wire.advanced_trade import orders, outcomes, requests
-from perpsctl.wire.advanced_trade.common import is_absent
 from perpsctl.wire.advanced_trade.faults import ErrorFacts, error_facts
 from perpsctl.wire.guard import WireError, decode, encode
 
@@ -118,10 +117,7 @@ class Writes:
             reply = decode(answer.body, orders.CreateOrderReply, unique_keys=True)
             latency = self._latency_us(answer)
             side = approved.order.side.value.upper()
-            outcome = outcomes.create_outcome(reply, request, side=side, evidence=evidence, latency_us=latency)
-            if isinstance(outcome, Accepted) and not _names_us(reply):
-                return Unknown(reason="the answer does not carry our client order id", evidence=evidence, alarm=True)
-            return outcome
+            return outcomes.create_outcome(reply, request, side=side, evidence=evidence, latency_us=latency)
 
         sent_before = approved.client_order_id in self._known
         self.note(approved.client_order_id)
@@ -187,11 +183,6 @@ class Writes:
         return (self._link.clock.monotonic_ns() - answer.sent_ns) // 1000
 
 
-def _names_us(reply: orders.CreateOrderReply) -> bool:
-    taken = reply.success_response
-    return isinstance(taken, orders.OrderSuccess) and not is_absent(taken.client_order_id)
-
-
 def _refused(answer: Answered, facts: ErrorFacts, evidence: str) -> SubmitOutcome:
     """What a status other than 200 proves; the table stands at the top of the file."""
     if answer.status == 401 and (facts.parsed or facts.message == UNAUTHORIZED):
@@ -221,5 +212,6 @@ def terms_apart(
         "stop price": priced and found.stop_price != order.stop_price,
         "type": priced and found.type is not order.intent.type,
         "time in force": priced and found.tif is not order.intent.tif,
+        "post-only": priced and found.post_only is not None and found.post_only is not order.intent.post_only,
     }
     return tuple(name for name, differs in apart.items() if differs)

@@ -168,7 +168,7 @@ class PortfolioBreakdownReply(Body, frozen=True, kw_only=True):
 
 
 class MoveFundsRequest(RequestBody, frozen=True, kw_only=True):
-    """POST /portfolios/move_funds. The toolkit never sends it; the simulator refuses it for keys without transfer."""
+    """POST /portfolios/move_funds: sent once by `exchange.advanced_trade.operations` and by no command; needs transfer right."""
 
     funds: Amount | UnsetType = UNSET
     source_portfolio_uuid: str | UnsetType = UNSET

@@ -95,9 +95,13 @@ def terms_from(configuration: object, unit: Size) -> StatedTerms:
         size=None if units is None else reading.coin(units, unit),
         limit_price=reading.price_or_none(terms.limit_price, "limit_price"),
         stop_price=reading.price_or_none(stop, "stop_price"),
-        post_only=terms.post_only is True if variant in _MAY_POST else False,
+        post_only=_told_flag(terms.post_only) if variant in _MAY_POST else False,
         expires=reading.moment_or_none(terms.end_time, "end_time"),
     )
+
+
+def _told_flag(value: object) -> bool | None:
+    return None if is_absent(value) else value is True
 
 
 def unit_of(product: ProductId, product_type: object, contract_sizes: Mapping[ProductId, Size]) -> Size:

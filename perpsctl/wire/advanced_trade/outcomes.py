@@ -35,7 +35,8 @@ def create_outcome(
 ) -> Accepted | Rejected | Unknown:
     """What became of a create or a close, from its HTTP 200 body. `side` is BUY or SELL, as sent or as it must be.
 
-    The echo is compared with the request (H10); a mismatch is Unknown with an alarm. A refusal for a duplicate id proves
+    The echo is compared with the request (H10); a mismatch, or an echo without our client order id, is Unknown with an
+    alarm: it may be the answer to somebody else's request (N17). A refusal for a duplicate id proves
     that an order under our id exists, so it is Unknown too. On this venue an accepted reply does not tell a new order
     from a known one (reference 6.9): whoever had a doubt before fetches the order.
     """
@@ -65,6 +66,8 @@ def _accepted(
         found = reading.order_id(taken.order_id)
     except WireError as missing:
         return Unknown(reason=f"the reply takes the order and {missing}", evidence=evidence)
+    if is_absent(taken.client_order_id):
+        return Unknown(reason="the reply does not carry our client order id", evidence=evidence, alarm=True)
     against = contradictions(reply, request, side)
     if against:
         return Unknown(reason=f"the reply contradicts the request: {'; '.join(against)}", evidence=evidence, alarm=True)

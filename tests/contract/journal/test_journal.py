@@ -105,6 +105,7 @@ def test_an_approved_intent_is_committed_before_it_is_answered_and_counts_whole_
     other = opened()  # another process sees it at once
     (record,) = other.in_doubt()
     assert (record.stage, record.sent_size, record.outcome) == (IntentStage.COMMITTED, Decimal("0.1"), None)
+    assert (record.sent_price, record.sent_stop) == (Decimal(60000), None)
     order = only(other.booked().live)
     assert (order.intent_id, order.remaining, order.price, order.in_doubt) == (
         "intent-0001",

@@ -540,7 +540,7 @@ class FakeJournal:
             return Known(record=self.held[intent.id].record, same_terms=True)
         verdict = judge(self.booked())
         self._write("decide")
-        self._begin(intent, sent_size, verdict if isinstance(verdict, Denied) else None)
+        self._begin(intent, sent_size, verdict)
         return verdict
 
     def decide_edit(
@@ -551,10 +551,18 @@ class FakeJournal:
             return Known(record=self.held[intent.id].record, same_terms=True)
         verdict = judge(self.booked())
         self._write("decide")
-        self._begin(intent, sent_size, verdict if isinstance(verdict, Denied) else None)
+        self._begin(intent, sent_size, verdict)
         return verdict
 
-    def _begin(self, intent: OrderIntent | EditIntent, sent_size: Size, denied: Denied | None) -> None:
+    def _begin(
+        self, intent: OrderIntent | EditIntent, sent_size: Size, verdict: Approved | ApprovedChange | Denied
+    ) -> None:
+        denied = verdict if isinstance(verdict, Denied) else None
+        price = stop = None
+        if isinstance(verdict, Approved):
+            price, stop = verdict.order.order.limit_price, verdict.order.order.stop_price
+        elif isinstance(verdict, ApprovedChange):
+            price = verdict.edit.edit.new_price
         self.held[intent.id] = _Held(
             IntentRecord(
                 intent=intent,
@@ -565,6 +573,8 @@ class FakeJournal:
                 outcome=None,
                 venue_order_id=None,
                 order=None,
+                sent_price=price,
+                sent_stop=stop,
             )
         )
 

@@ -1,13 +1,13 @@
 """Looking for an order in doubt: every means, complete listings, and nothing adopted that contradicts."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from perpsctl.domain.errors import VenueSpokeStrangely, VenueUnreachable
 from perpsctl.domain.ids import VenueOrderId
-from perpsctl.domain.numbers import Size
-from perpsctl.domain.orders import EditIntent, OrderIntent, Origin
+from perpsctl.domain.orders import EditIntent, OrderIntent, OrderType, Origin, TimeInForce
 from perpsctl.domain.ports import Sighting, Sought
 from perpsctl.domain.reports import IntentRecord, IntentStage
 from perpsctl.exchange.advanced_trade.listings import SOURCES
@@ -31,12 +31,14 @@ CLIENT = "intent-00000001"
 
 def sought(intent: OrderIntent | EditIntent | None = None, *, known: str | None = None) -> Sought:
     intent = intent or an_intent(id=CLIENT, limit_price="59000")
-    size = a_quantized(intent).size if isinstance(intent, OrderIntent) else None
+    order = a_quantized(intent) if isinstance(intent, OrderIntent) else None
     record = IntentRecord(
         intent=intent,
         stage=IntentStage.UNKNOWN,
         committed_at=NOW,
-        sent_size=None if size is None else Size(size),
+        sent_size=None if order is None else order.size,
+        sent_price=None if order is None else order.limit_price,
+        sent_stop=None if order is None else order.stop_price,
         denied=None,
         outcome=None,
         venue_order_id=None if known is None else VenueOrderId(known),
@@ -96,6 +98,12 @@ def test_the_skew_of_clocks_is_allowed_for_when_listing() -> None:
         ({"order_configuration": {"limit_limit_gtc": {"base_size": "1", "limit_price": "58995"}}}, "price"),
         ({"order_configuration": {"market_market_ioc": {"base_size": "1"}}}, "price"),
         ({"product_id": "BTC-USD", "product_type": "SPOT"}, "carries our id"),
+        ({"time_in_force": "IMMEDIATE_OR_CANCEL"}, "time in force ioc instead of gtc"),
+        (
+            {"order_configuration": {"limit_limit_gtc": {"base_size": "1", "limit_price": "59000", "post_only": True}}},
+            "post-only True instead of False",
+        ),
+        ({"order_type": "STOP_LIMIT"}, "type stop-limit instead of limit"),
     ],
 )
 def test_H10_an_order_under_our_id_with_other_terms_is_reported_and_not_adopted(
@@ -128,6 +136,36 @@ def test_a_strategys_price_may_stand_on_the_grid_on_our_safe_side() -> None:
     intent = an_intent(id=CLIENT, limit_price="59003", origin=Origin.STRATEGY)
     sighting, _ = looked(order_body("found"), what=sought(intent))  # 59000: a buy goes down to the step of 5
     assert sighting.order is not None
+    intent = an_intent(id=CLIENT, limit_price="59008", origin=Origin.STRATEGY)
+    sighting, _ = looked(order_body("found"), what=sought(intent))  # 59005 was sent: the next step is another order
+    assert sighting.order is None
+    assert "price 59000 instead of 59005" in sighting.contradicts
+
+
+def test_H10_a_stop_with_another_trigger_or_another_expiry_is_not_ours() -> None:
+    terms = {"base_size": "1", "limit_price": "59100", "stop_price": "59000", "end_time": "2026-11-22T13:00:00Z"}
+    intent = an_intent(
+        id=CLIENT, type=OrderType.STOP_LIMIT, tif=TimeInForce.GTD, limit_price="59100", stop_price="59000",
+        expires=datetime(2026, 11, 22, 13, 0, 0, 400_000, tzinfo=UTC),
+    )  # fmt: skip
+
+    def seen(**changed: str) -> Sighting:
+        body = order_body(
+            order_type="STOP_LIMIT", time_in_force="GOOD_UNTIL_DATE_TIME",
+            order_configuration={"stop_limit_stop_limit_gtd": {**terms, **changed}},
+        )  # fmt: skip
+        return looked(body, what=sought(intent))[0]
+
+    assert seen().contradicts == ""
+    assert "stop price 58000 instead of 59000" in seen(stop_price="58000").contradicts
+    assert "expiry" in seen(end_time="2026-11-22T14:00:00Z").contradicts
+
+
+def test_a_part_the_venue_does_not_tell_contradicts_nothing() -> None:
+    intent = an_intent(id=CLIENT, limit_price="59000", post_only=True)
+    untold = {"order_configuration": {"limit_limit_gtc": {"base_size": "1", "limit_price": "59000"}}}
+    sighting, _ = looked(order_body("found", time_in_force="", order_type="", **untold), what=sought(intent))
+    assert sighting.order is not None, sighting
 
 
 def test_E2_an_order_missing_from_the_lists_is_found_by_its_id() -> None:

@@ -60,6 +60,8 @@ def test_an_accepting_reply_with_a_failure_reason_is_accepted_E4() -> None:
         {"product_id": "ETP-20DEC30-CDE"},
         {"side": "SELL"},
         {"client_order_id": "another"},
+        {"client_order_id": ""},
+        {"client_order_id": UNSET},
     ],
 )
 def test_a_reply_about_another_order_is_unknown_and_alarmed_H10_N17(fields: dict[str, str]) -> None:
