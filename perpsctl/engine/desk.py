@@ -30,6 +30,7 @@ from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, Place
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Approved, Denial, Denied
 from perpsctl.engine.cancels import Canceller
+from perpsctl.engine.outdated import JUDGE_ATTEMPTS, ViewOutdated, current
 from perpsctl.engine.reading import Reads
 from perpsctl.engine.resolver import Resolver
 from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, switch_denial
@@ -39,15 +40,10 @@ from perpsctl.risk.judge import approve_exit, evaluate
 from perpsctl.risk.limits import RiskLimits
 
 DEFAULT_WAIT: Final = timedelta(seconds=20)
-JUDGE_ATTEMPTS: Final = 3
 READ_BACK_PAUSE: Final = timedelta(milliseconds=100)
 READ_BACK_RESTING: Final = timedelta(seconds=1)
 READ_BACK_ONE_SHOT: Final = timedelta(seconds=3)
 _SETTLING: Final = frozenset({OrderStatus.PENDING, OrderStatus.UNRECOGNISED})
-
-
-class _ViewOutdated(Exception):
-    """Between our reads and the verdict an order of ours ended: positions were read too early; read again."""
 
 
 class OrderDesk:
@@ -106,10 +102,10 @@ class OrderDesk:
     def _enter(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
         for attempt in range(JUDGE_ATTEMPTS):
             seen, before = self._entry_view(order)
-            judge = self._entry_judge(order, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
+            judge = self._judge(evaluate, order, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
             try:
                 return self._sender.send(order, judge), seen.notes
-            except _ViewOutdated:
+            except ViewOutdated:
                 continue
         raise InvariantBroken("the last attempt at a verdict must answer")
 
@@ -120,31 +116,32 @@ class OrderDesk:
         seen = self._views.fresh(order.product_id, product=order.product, orders=tracked.orders)
         return replace(seen, problems=tracked.problems + seen.problems), before
 
-    def _entry_judge(
-        self, order: QuantizedOrder, view: RiskView, before: Booked, *, last: bool
+    def _leave(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
+        notes: tuple[str, ...] = ()
+        for attempt in range(JUDGE_ATTEMPTS):
+            before, seen = self._journal.booked(), self._views.for_exit(order.product_id)
+            if attempt == 0 and (notes := self.clear_way(order, seen.view.orders)):
+                before, seen = self._journal.booked(), self._views.for_exit(order.product_id)
+            judge = self._judge(approve_exit, order, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
+            try:
+                return self._sender.send(order, judge), (*notes, *seen.notes)
+            except ViewOutdated:
+                continue
+        raise InvariantBroken("the last attempt at a verdict must answer")
+
+    def _judge(
+        self,
+        verdict: Callable[[QuantizedOrder, RiskView, RiskLimits], Approved | Denied],
+        order: QuantizedOrder,
+        view: RiskView,
+        before: Booked,
+        *,
+        last: bool,
     ) -> Callable[[Booked], Approved | Denied]:
         def judge(booked: Booked) -> Approved | Denied:
-            if outdated(before, booked):
-                if not last:
-                    raise _ViewOutdated
-                return evaluate(
-                    order, replace(view, positions=None, now=self._clock.now()).booked(booked), self._limits
-                )
-            return evaluate(order, replace(view, now=self._clock.now()).booked(booked), self._limits)
+            return verdict(order, current(view, before, booked, self._clock.now(), last=last), self._limits)
 
         return judge
-
-    def _leave(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
-        seen = self._views.for_exit(order.product_id)
-        notes = self.clear_way(order, seen.view.orders)
-        if notes:
-            seen = self._views.for_exit(order.product_id)
-        view = seen.view
-
-        def judge(booked: Booked) -> Approved | Denied:
-            return approve_exit(order, replace(view, now=self._clock.now()).booked(booked), self._limits)
-
-        return self._sender.send(order, judge), (*notes, *seen.notes)
 
     def clear_way(self, order: QuantizedOrder, orders: OrdersRead | None) -> tuple[str, ...]:
         """Our own resting orders that this exit would cross are cancelled first; notes say what was done."""
@@ -276,18 +273,6 @@ class OrderDesk:
         denied = verdict if isinstance(verdict, Denied) else None
         notes = reads.notes + seen.notes + (() if isinstance(verdict, Denied) else verdict.notes)
         return PreviewReport(order=order, preview=preview, denied=denied, notes=notes)
-
-
-def outdated(before: Booked, now: Booked) -> bool:
-    """True when an order that could fill ended after `before` was read: positions read since may lack its fill.
-
-    An order that is still live is counted whole, one proven to have ended empty changed nothing, and one committed since
-    is counted whole by risk itself (`risk.exposure.unseen_orders`).
-    """
-    live_now = {order.intent_id for order in now.live}
-    empty = {recent.intent_id for recent in now.recent if recent.ended_empty}
-    was_live = {order.intent_id for order in before.live if order.intent_id is not None}
-    return bool(was_live - live_now - empty)
 
 
 def crosses(order: QuantizedOrder, other: VenueOrder) -> bool:

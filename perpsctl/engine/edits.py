@@ -8,17 +8,27 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from perpsctl.domain.accounts import Booked
-from perpsctl.domain.errors import UsageError
+from perpsctl.domain.accounts import Booked, RiskView
+from perpsctl.domain.errors import InvariantBroken, UsageError
 from perpsctl.domain.numbers import Size, plain
-from perpsctl.domain.orders import EditIntent, OrderIntent, OrderType, SubmitOutcome, TimeInForce, Unknown, VenueOrder
+from perpsctl.domain.orders import (
+    EditIntent,
+    OrderIntent,
+    OrderType,
+    QuantizedEdit,
+    SubmitOutcome,
+    TimeInForce,
+    Unknown,
+    VenueOrder,
+)
 from perpsctl.domain.ports import Clock, Halts, Journal, Known, Venue
 from perpsctl.domain.quantize import quantize_edit
 from perpsctl.domain.reports import HaltState, IntentRecord, IntentStage, PlaceReport, ReplaceReport
 from perpsctl.domain.verdicts import ApprovedChange, Denial, Denied
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import DEFAULT_WAIT, OrderDesk
-from perpsctl.engine.sending import Sender, gate_refused, switch_denial
+from perpsctl.engine.outdated import JUDGE_ATTEMPTS, ViewOutdated, current
+from perpsctl.engine.sending import Sender, Sent, gate_refused, switch_denial
 from perpsctl.engine.tracking import Tracker
 from perpsctl.engine.views import Views
 from perpsctl.risk.judge import evaluate_edit
@@ -73,17 +83,11 @@ class EditDesk:
             return PlaceReport(intent_id=intent.id, denied=Denied(denials=forbidden), outcome=None, order=order)
         product = self._views.product(order.product_id)
         edit = quantize_edit(intent, order, product, post_only=target.post_only, reduce_only=target.reduce_only)
-        tracked = self._tracker.update()
-        seen = self._views.fresh(order.product_id, product=product, orders=tracked.orders)
-
-        def judge(booked: Booked) -> ApprovedChange | Denied:
-            return evaluate_edit(edit, replace(seen.view, now=self._clock.now()).booked(booked), self._limits)
-
-        ended = self._sender.send_edit(edit, judge)
+        ended, seen_notes = self._judge_and_send(edit)
         if isinstance(ended, Known):
             return self._replay(ended.record, intent, wait)
         if isinstance(ended, Denied):
-            return PlaceReport(intent_id=intent.id, denied=ended, outcome=None, order=order, notes=seen.notes)
+            return PlaceReport(intent_id=intent.id, denied=ended, outcome=None, order=order, notes=seen_notes)
         outcome = self._desk.end_doubt(intent.id, ended.outcome, wait)
         refused = gate_refused(outcome)
         changed, notes = self._desk.read_back(target.id, outcome, one_shot=False)
@@ -92,8 +96,29 @@ class EditDesk:
             denied=refused,
             outcome=None if refused is not None else outcome,
             order=changed or order,
-            notes=seen.notes + ended.notes + notes,
+            notes=seen_notes + ended.notes + notes,
         )
+
+    def _judge_and_send(self, edit: QuantizedEdit) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
+        """Orders, then the journal, then positions, as for a new order; a view that was overtaken is read again."""
+        for attempt in range(JUDGE_ATTEMPTS):
+            tracked = self._tracker.update()
+            before = self._journal.booked()
+            seen = self._views.fresh(edit.product_id, product=edit.product, orders=tracked.orders)
+            judge = self._judge(edit, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
+            try:
+                return self._sender.send_edit(edit, judge), seen.notes
+            except ViewOutdated:
+                continue
+        raise InvariantBroken("the last attempt at a verdict must answer")
+
+    def _judge(
+        self, edit: QuantizedEdit, view: RiskView, before: Booked, *, last: bool
+    ) -> Callable[[Booked], ApprovedChange | Denied]:
+        def judge(booked: Booked) -> ApprovedChange | Denied:
+            return evaluate_edit(edit, current(view, before, booked, self._clock.now(), last=last), self._limits)
+
+        return judge
 
     def replace(self, edit: EditIntent, *, wait: timedelta = DEFAULT_WAIT) -> ReplaceReport:
         """The old order is proven gone, then what it left unfilled is placed with the new terms under the edit's id.

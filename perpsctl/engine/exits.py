@@ -35,6 +35,7 @@ from perpsctl.domain.verdicts import Approved, DenialCode, Denied
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import OrderDesk
 from perpsctl.engine.exit_facts import pending_payload, position_of, shut_reason
+from perpsctl.engine.outdated import current
 from perpsctl.engine.reading import VENUE_ERRORS, Reads
 from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, outcome_text
 from perpsctl.engine.views import Views
@@ -206,6 +207,7 @@ class Exits:
             return False
         way.before = position.coin if way.before is None else way.before
         way.after = position.coin
+        booked = self._booked(way)
         left = way.left(position.coin)
         if left <= 0:
             return True
@@ -219,7 +221,7 @@ class Exits:
         order = self._order(way, position, Size(left), seen.view)
         if order is None:
             return True
-        ended = self._send(way, order, seen.view)
+        ended = self._send(way, order, seen.view, booked)
         self._read_after(way)
         return ended or way.closed
 
@@ -287,10 +289,17 @@ class Exits:
 
     # --- one order --------------------------------------------------------------------------------------------
 
-    def _send(self, way: _Way, order: QuantizedOrder, view: RiskView) -> bool:
+    def _booked(self, way: _Way) -> Booked | None:
+        """What the journal holds before the reads an order is judged by; None with a broken one, which the spool replaces."""
+        try:
+            return None if way.broken else self._journal.booked()
+        except JournalUnavailable:
+            return None  # told where the intent is committed
+
+    def _send(self, way: _Way, order: QuantizedOrder, view: RiskView, before: Booked | None) -> bool:
         """Send once and take in the ending. True when another round cannot help now."""
         try:
-            ended = self._decide_and_send(way, order, view)
+            ended = self._decide_and_send(way, order, view, before)
             way.denied = None
         except PerpsctlError as error:
             way.problems[error.message] = None
@@ -301,9 +310,11 @@ class Exits:
         way.problems.update(dict.fromkeys(ended.notes))
         return self._take_in(way, order, ended)
 
-    def _decide_and_send(self, way: _Way, order: QuantizedOrder, view: RiskView) -> Denied | Sent:
-        def judge(booked: Booked) -> Approved | Denied:
-            return approve_exit(order, view.booked(booked), self._limits)
+    def _decide_and_send(
+        self, way: _Way, order: QuantizedOrder, view: RiskView, before: Booked | None
+    ) -> Denied | Sent:
+        def judge(booked: Booked) -> Approved | Denied:  # overtaken: denied, and the next round reads again
+            return approve_exit(order, current(view, before, booked, self._clock.now(), last=True), self._limits)
 
         if not way.broken:
             try:

@@ -1,18 +1,32 @@
 """Everything that could fill is counted (R5): edits in doubt, orders of untold size, fills between two reads."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from perpsctl.domain.ids import IntentId, VenueOrderId
+from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
+from perpsctl.domain.market import BookView
 from perpsctl.domain.numbers import Size
-from perpsctl.domain.orders import Accepted, ApprovedEdit, EditIntent, NotSent, SubmitOutcome, Unknown
+from perpsctl.domain.orders import (
+    Accepted,
+    ApprovedEdit,
+    EditIntent,
+    NotSent,
+    OrderStatus,
+    Road,
+    SubmitOutcome,
+    TimeInForce,
+    Unknown,
+)
 from perpsctl.domain.ports import Gate
 from perpsctl.domain.reports import PlaceReport
+from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import DenialCode
+from tests.builders import an_order
 from tests.rig import World
 
 pytestmark = pytest.mark.scenario
@@ -95,3 +109,70 @@ def test_P11_an_approval_that_slept_through_a_suspended_host_is_not_sent(world: 
     assert isinstance(report.outcome, NotSent), report
     assert report.outcome.reason == "approval_expired"
     assert world.orders_of(intent) == ()
+
+
+class Late:
+    """An order in doubt that arrives, fills and is booked by another process right after our positions were read."""
+
+    def __init__(self, world: World, *, side: Side, size: str, then_contracts: int) -> None:
+        self.world = world
+        self._then = then_contracts
+        intent = world.intent(side=side, size=size, below=400)
+        real = world.venue.submit
+        world.venue.submit = lambda order, gate: Unknown(reason="timed_out", evidence="sent")  # type: ignore[method-assign]
+        report = world.engine.desk.place(intent, wait=timedelta(0))
+        assert isinstance(report.outcome, Unknown), report
+        world.venue.submit = real  # type: ignore[method-assign]
+        world.clock.advance(5)
+        self._order = an_order(
+            venue_order_id="v-late", client_order_id=intent.id, side=side, size=size, filled=size,
+            status=OrderStatus.FILLED,
+        )  # fmt: skip
+        self._read = world.venue.book
+        self.arrived = False
+        world.venue.book = self.book  # type: ignore[method-assign]
+
+    def book(self, product_id: ProductId, depth: int) -> BookView:
+        told = self._read(product_id, depth)
+        if not self.arrived:
+            self.arrived = True
+            self.world.embedded.exchange.control.set_position(product_id, Decimal(self._then))
+            outcome = Accepted(venue_order_id=VenueOrderId("v-late"), order=self._order, evidence="another process")
+            self.world.journal.record_outcome(IntentId(str(self._order.client_order_id)), outcome)
+        return told
+
+
+def test_R5_an_edit_is_not_judged_by_positions_older_than_a_fill_that_was_booked(world: World) -> None:
+    """0.06 in doubt and an order edited to 0.10 are too much, also when the doubt ends as a fill between read and verdict."""
+    target, order = working(world, "0.05")
+    late = Late(world, side=Side.BUY, size="0.06", then_contracts=6)
+    report = world.engine.edits.edit(an_edit(world, target, order, size="0.1"), wait=timedelta(0))
+    assert late.arrived
+    assert DenialCode.POSITION_ABOVE_MAX in codes(report), report
+
+
+def test_R7_an_exit_is_not_judged_by_a_position_that_another_order_closed_meanwhile(world: World) -> None:
+    product_id = world.product().product_id
+    world.embedded.exchange.control.set_position(product_id, Decimal(5))
+    late = Late(world, side=Side.SELL, size="0.05", then_contracts=0)
+    sent = world.creates()
+    report = world.engine.exits.close(product_id)
+    assert late.arrived
+    assert world.creates() == sent, report
+    assert report.after == 0
+
+
+def test_R7_a_strategys_way_out_is_not_judged_by_such_a_position_either(world: World) -> None:
+    product_id = world.product().product_id
+    world.embedded.exchange.control.set_position(product_id, Decimal(5))
+    way_out = replace(
+        world.intent(side=Side.SELL, size="0.05", below=-20, tif=TimeInForce.IOC, post_only=False),
+        reduce_only=True,
+        road=Road.EXIT,
+    )
+    late = Late(world, side=Side.SELL, size="0.05", then_contracts=0)
+    sent = world.creates()
+    report = world.engine.desk.place(way_out)
+    assert late.arrived
+    assert world.creates() == sent, report
+    assert codes(report) == {DenialCode.NOT_REDUCING}
