@@ -28,6 +28,8 @@ EXIT_PAUSE: Final = timedelta(seconds=3)  # between tries of the way back
 EXIT_REACH_BPS: Final = Decimal(50)  # how far beyond the touch the taking exit may reach, well inside the exit collar
 LOOKS_KEPT: Final = 10  # middles remembered: what the market did lately between two looks
 STAND_OFF: Final = 4  # an order stands off the touch by a fourth of the largest such move: it is on its way meanwhile
+LEAST_STEPS: Final = 2  # and at least so far, however still it was: a post-only order that meets the touch is rejected,
+LEAST_BPS: Final = Decimal(1)  # and acceptance is what the canary is there to show (design 10)
 
 
 class Canary:
@@ -110,9 +112,9 @@ class Canary:
         """The touch of our side, stood off by what the market moves while an order is on its way."""
         middles = tuple(self._middles)
         moves = (abs(after - before) for before, after in pairwise(middles))
-        away = max(moves, default=Decimal(0)) / STAND_OFF
         best = touch(book, side)
         step = product.price_step(best)
+        away = max(max(moves, default=Decimal(0)) / STAND_OFF, LEAST_STEPS * step, best * LEAST_BPS / 10_000)
         return Price(step_down(best - away, step) if side is Side.BUY else step_up(best + away, step))
 
     def _paused(self, now: datetime, pause: timedelta) -> bool:

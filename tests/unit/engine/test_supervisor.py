@@ -26,7 +26,7 @@ from perpsctl.engine.strategies import Proposal, Strategy, StrategyState, Wish
 from perpsctl.engine.strategies.canary import Canary
 from perpsctl.engine.supervisor import RunOptions, RunResult, Supervisor, TickReport
 from perpsctl.risk.limits import RiskLimits
-from tests.builders import BTC, a_book, an_intent
+from tests.builders import BTC, a_book, a_product, an_intent
 from tests.unit.engine.conftest import House, build
 from tests.unit.engine.fakes import DOWN, FakeVenue, ManualClock
 
@@ -584,3 +584,18 @@ def test_J2_after_a_failed_write_the_loop_ends_and_does_not_try_again(house: Hou
     result = run(house, Scripted(), ticks=10)
     assert result.exit_code is ExitCode.JOURNAL
     assert result.summary.ticks == 1
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "step", "buy", "sell"),
+    [("68930", "68935", "5", "68920", "68945"), ("60000", "60001", "1", "59994", "60008")],
+)
+def test_the_canary_stands_back_two_steps_and_a_basis_point_from_a_still_market(
+    bid: str, ask: str, step: str, buy: str, sell: str
+) -> None:
+    """A market that moves one step while the order is on its way must not make it a post-only reject (design 10)."""
+    canary = Canary(PRODUCT)
+    product = a_product(price_step=step)
+    book = a_book(bids=((bid, "1"),), asks=((ask, "1"),))
+    assert canary._near_touch(book, Side.BUY, product) == Decimal(buy)
+    assert canary._near_touch(book, Side.SELL, product) == Decimal(sell)
