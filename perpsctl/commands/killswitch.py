@@ -53,7 +53,10 @@ def engage(
 
     from perpsctl.render import operations
 
-    attested = {each.profile: _attest(ctx, each, why, by_whom, flatten, waited) for each in held}
+    attested = {}
+    for each in held:
+        talk(ctx, f"{each.profile}: cancelling{' and closing positions' if flatten else ''}, then reading back")
+        attested[each.profile] = _attest(ctx, each, why, by_whom, flatten, waited)
     finish(ctx, operations.engaged(attested))
 
 

@@ -10,6 +10,7 @@ import pytest
 from perpsctl.places import exchange_folder
 from perpsctl.simulator import launcher
 from tests.cli.conftest import Ask, process
+from tests.cli.schemas import invalid
 
 PLACE = ("order", "place", "--product", "BTC-PERP", "--side", "buy")
 LIMIT = (*PLACE, "--size", "0.01", "--price", "60000")
@@ -142,6 +143,23 @@ def test_what_cannot_be_meant_is_exit_2_and_starts_nothing(ask: Ask, run: Ask, w
         assert error.err == ""
     assert no_simulator()
     assert not (exchange_folder().parent / "sim").exists()
+
+
+def test_every_form_tells_an_error_once(run: Ask) -> None:
+    for wanted in ("json", "jsonl"):
+        said = run("order", "vanish", "--format", wanted)
+        assert (said.code, said.err) == (2, "")
+        assert invalid(json.loads(said.out)) == []
+        assert (said.out.count("\n") == 1) == (wanted == "jsonl")
+    for wanted in ("table", "markdown", "junit"):
+        said = run("order", "vanish", "--format", wanted)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith("error: No such command")
+    assert run("--format", "json", "order").code == 2  # a group alone is a document too
+    assert invalid(json.loads(run("--format", "json", "order").out)) == []
+    assert invalid(json.loads(run("--version", "--format", "json").out)) == []
+    assert run("--version").out.startswith("perpsctl ")
+    assert run().out.startswith("Usage: perpsctl")
 
 
 def test_a_refused_engage_says_that_nothing_was_latched(ask: Ask) -> None:

@@ -159,6 +159,7 @@ def limits_said(found: settings.Profile) -> dict[str, str]:
     return {each.key: each.value for each in found.sources if each.source == "file" and each.key.startswith("limits.")}
 
 
+@example(position=WHOLE.index("desk.limits") + 4, word="a", how="put")  # once lost every limit: another profile's table
 @given(
     position=st.integers(0, len(WHOLE) - 1),
     word=st.sampled_from(ALPHABET),
