@@ -40,7 +40,10 @@ class ReplayedPath:
 
     @staticmethod
     def _first_from(recording: Recording, start: datetime) -> int:
-        place = bisect_left(recording.moments, (start.astimezone(UTC) - EPOCH) // MICRO)
+        wanted = (start.astimezone(UTC) - EPOCH) // MICRO
+        if wanted < recording.moments[0]:
+            raise BadRecording(recording.path, "begins after the start asked for")
+        place = bisect_left(recording.moments, wanted)
         if place == len(recording.moments):
             raise BadRecording(recording.path, "ends before the start asked for")
         return recording.moments[place]

@@ -1,5 +1,6 @@
 """Where prices come from: the seeded generator and recorded files."""
 
+import csv
 import math
 import statistics
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from perpsctl.simulator.generator import SECONDS_PER_YEAR, GeneratedPath
 from perpsctl.simulator.options import Options, ReplaySpec
 from perpsctl.simulator.recordings import BadRecording, coin_of, read_recording
 from perpsctl.simulator.views import Candle, Granularity
-from tests.unit.simulator.core.asking import BIP, DATA, ETP, START, D
+from tests.unit.simulator.core.asking import BIP, DATA, ETP, START, D, a_request, placed
 
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded market data beside the repository is absent")
 PERP_OF = {"btc": BIP, "eth": ETP, "sol": "SLP-20DEC30-CDE", "xrp": "XPP-20DEC30-CDE"}
@@ -293,6 +294,65 @@ def test_a_missing_file_and_a_start_after_its_end_say_so(tmp_path: Path) -> None
     spec = ReplaySpec(path=tmp_path / "btc.csv", start=START)
     with pytest.raises(BadRecording, match="ends before the start"):
         Exchange(ManualClock(START), Options(replay=spec))
+    early = ReplaySpec(path=tmp_path / "btc.csv", start=datetime.fromisoformat("2021-12-31T23:59:59Z"))
+    with pytest.raises(BadRecording, match="begins after the start"):
+        Exchange(ManualClock(START), Options(replay=early))
+    first = ReplaySpec(path=tmp_path / "btc.csv", start=datetime.fromisoformat("2022-01-01T00:00:00Z"))
+    assert Exchange(ManualClock(START), Options(replay=first)).options.replay == first
+
+
+@needs_data
+def test_candles_of_a_replayed_product_are_the_files_own_to_the_grid() -> None:
+    path = DATA / "btc-perp_1m_2022-01-12_2022-01-26.csv"
+    begins = datetime.fromisoformat("2022-01-21T21:30:00Z")
+    now = START.replace(second=0, microsecond=0)
+    clock = ManualClock(now)
+    exchange = Exchange(clock, Options(replay=ReplaySpec(path=path, start=begins)))
+    clock.advance(1800)
+    shown = exchange.candles(
+        BIP, start=now - timedelta(minutes=30), end=now + timedelta(minutes=29), granularity=Granularity.ONE_MINUTE
+    )
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = {datetime.fromisoformat(row["timestamp"]): row for row in csv.DictReader(file)}
+    assert len(shown) == 60
+    for candle in shown:
+        row = rows[begins + (candle.start - now)]
+        for name in ("open", "high", "low", "close"):
+            assert abs(getattr(candle, name) - D(row[name])) <= 15, (candle.start, name)  # quotes on a grid of 5
+
+
+@needs_data
+def test_a_recorded_book_moves_as_recorded_and_its_best_is_never_the_generators() -> None:
+    path = DATA / "btcusdt-perp_2024-08-08T2354_l2_updates_20s.csv"
+    recording = read_recording(path, "btc")
+    clock = ManualClock(START)
+    exchange = Exchange(clock, Options(replay=ReplaySpec(path=path)))
+    seen = set()
+    for _ in range(18):
+        clock.advance(1)
+        moment = recording.moments[0] + (clock.now() - START) // timedelta(microseconds=1)
+        recorded = [book for book in recording.books if book.at <= moment][-1]
+        book = exchange.book(BIP, 5)
+        assert book.bids[0].price == int(recorded.bids[0][0] // 5 * 5)
+        assert 0 < book.asks[0].price - book.bids[0].price <= 10
+        seen.add((book.bids[0].price, book.bids[0].size))
+    assert len(seen) > 5
+
+
+@needs_data
+def test_recorded_trades_fill_a_resting_order_where_they_traded() -> None:
+    path = DATA / "btcusdt-perp_2024-08-08T2354_trades.csv"
+    recording = read_recording(path, "btc")
+    clock = ManualClock(START)
+    exchange = Exchange(clock, Options(replay=ReplaySpec(path=path)))
+    until = recording.moments[0] + 20_000_000
+    lowest = min(row.price for row in recording.prints if row.at <= until)
+    touched, below = int(lowest // 5 * 5) + 5, int(lowest // 5 * 5) - 20
+    resting = [
+        placed(exchange.create(a_request(price=price, client_order_id=str(price)))) for price in (touched, below)
+    ]
+    clock.advance(20)
+    assert [exchange.order(order.order_id).status.value for order in resting] == ["FILLED", "OPEN"]
 
 
 @needs_data

@@ -245,6 +245,18 @@ def test_two_servers_never_share_a_folder(folder: Path) -> None:
     assert launcher.status(folder) is not None
 
 
+@pytest.mark.parametrize(
+    ("start", "reason"), [("2022-01-12T00:00:00Z", "begins after"), ("2027-01-01T00:00:00Z", "ends before")]
+)
+def test_a_from_outside_the_file_is_a_usage_error(folder: Path, tmp_path: Path, start: str, reason: str) -> None:
+    rows = [f"2022-01-21T21:{minute}:00Z,60000,60010,59990,60000,5" for minute in range(30, 40)]
+    recording = tmp_path / "btc.csv"
+    recording.write_text("\n".join(["timestamp,open,high,low,close,volume", *rows]) + "\n", encoding="ascii")
+    with pytest.raises(UsageError, match=f"btc.csv: {reason} the start asked for"):
+        launcher.start(folder, SimOptions(replay=str(recording), start=start))
+    assert launcher.status(folder) is None
+
+
 def test_a_replay_of_real_candles_is_served_rebased_to_now(folder: Path, shared: Path) -> None:
     recording = shared / "data" / "btc-perp_1m_2022-01-12_2022-01-26.csv"
     if not recording.exists():
