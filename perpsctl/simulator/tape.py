@@ -130,6 +130,8 @@ class Tape:
     def _read_bar(self, begin: int, end: int) -> Bar:
         market, timeline = self._market, self._timeline
         path_begin, path_end = timeline.path_us(begin), timeline.path_us(end)
+        if end == begin + MINUTE_US:
+            path_end -= 1  # the instant at which a minute ends is the next one's first
         step = path_begin // STEP_US
         first = market.touch_of(market.price_at(path_begin), step)
         touches = [first, *(market.touch_of(price, step) for price in market.knots(path_begin, path_end))]

@@ -318,7 +318,7 @@ def test_candles_of_a_replayed_product_are_the_files_own_to_the_grid() -> None:
     for candle in shown:
         row = rows[begins + (candle.start - now)]
         for name in ("open", "high", "low", "close"):
-            assert abs(getattr(candle, name) - D(row[name])) <= 15, (candle.start, name)  # quotes on a grid of 5
+            assert abs(getattr(candle, name) - D(row[name])) <= 10, (candle.start, name)  # quotes on a grid of 5
 
 
 @needs_data
