@@ -11,14 +11,19 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from perpsctl.domain.errors import ConfigError
-from perpsctl.domain.products import Environment
+from perpsctl.domain.products import Environment, VenueId
 from perpsctl.domain.text import shown
 
-__all__ = ["PRODUCTION_HOST", "SANDBOX_HOST", "Endpoint", "endpoint_for", "is_loopback"]
+__all__ = ["GLOBAL_HOST", "PRODUCTION_HOST", "SANDBOX_HOST", "Endpoint", "endpoint_for", "is_loopback"]
 
 PRODUCTION_HOST = "api.coinbase.com"  # coinbase-advanced-trade.md section 1, 2026-11-22
 SANDBOX_HOST = "api-sandbox.coinbase.com"
-_FIXED = {Environment.PRODUCTION: PRODUCTION_HOST, Environment.SANDBOX: SANDBOX_HOST}
+GLOBAL_HOST = "drb.coinbase.com"  # coinbase-global-derivatives.md section 2, 2026-11-22; it has no sandbox
+_FIXED = {
+    (VenueId.US, Environment.PRODUCTION): PRODUCTION_HOST,
+    (VenueId.US, Environment.SANDBOX): SANDBOX_HOST,
+    (VenueId.GLOBAL, Environment.PRODUCTION): GLOBAL_HOST,
+}
 _AUTHORITY = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:]+\](?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -40,7 +45,9 @@ class Endpoint:
         return self.environment is not Environment.SANDBOX
 
 
-def endpoint_for(environment: Environment, address: str | None = None, ca_file: Path | None = None) -> Endpoint:
+def endpoint_for(
+    environment: Environment, address: str | None = None, ca_file: Path | None = None, *, venue: VenueId = VenueId.US
+) -> Endpoint:
     """The endpoint of an environment; ConfigError for any address that is not on its list.
 
     `address` and `ca_file` are for the simulator, on loopback; the other environments have one address each and trust
@@ -48,7 +55,9 @@ def endpoint_for(environment: Environment, address: str | None = None, ca_file: 
     """
     if address is not None and "@" in address:
         raise ConfigError("an address of a venue names no user", fix="remove everything up to the @")
-    fixed = _FIXED.get(environment)
+    fixed = _FIXED.get((venue, environment))
+    if fixed is None and environment is not Environment.SIM:
+        raise ConfigError(f"the {venue.value} venue has no {environment.value}", fix="use sim or production")
     if fixed is not None:
         if ca_file is not None:
             raise ConfigError(f"{environment} trusts no CA file of its own", fix="remove the CA file from the profile")

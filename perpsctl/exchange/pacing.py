@@ -45,11 +45,12 @@ class Budget:
     Where its level stands is the shelf's: in this process, or in a file that every process with the same key shares.
     """
 
-    def __init__(self, per_second: int, clock: Clock, shelf: Shelf | None = None) -> None:
-        if per_second < 1:
+    def __init__(self, per_second: int, clock: Clock, shelf: Shelf | None = None, *, burst: int | None = None) -> None:
+        """`burst` is how much a full bucket holds, one second's worth when not said."""
+        if per_second < 1 or (burst is not None and burst < 1):
             raise ValueError("a budget lets something through")
         self.per_second = per_second
-        self._full = per_second * _SECOND_NS
+        self._full = (per_second if burst is None else burst) * _SECOND_NS
         self._reserve = self._full * 3 // 10  # three tenths: two for orders to leave, one more for reads
         self._shelf: Shelf = shelf or MemoryShelf(Level(self._full, clock.monotonic_ns(), 0))
 
@@ -71,6 +72,18 @@ class Budget:
         with self._shelf.held() as level:
             self._refill(level, now_ns)
             level.blocked_until_ns = max(level.blocked_until_ns, until_ns)
+
+    def drain(self, now_ns: int) -> None:
+        """The venue said that it is used up: empty, and no order and no read before it is full again (10028 there)."""
+        with self._shelf.held() as level:
+            self._refill(level, now_ns)
+            level.tokens = 0
+            level.blocked_until_ns = max(level.blocked_until_ns, now_ns + min(self.refill_ns, _ns(WAIT_MAX)))
+
+    @property
+    def refill_ns(self) -> int:
+        """How long an empty bucket takes to be full."""
+        return -(-self._full // self.per_second)
 
     def _refill(self, level: Level, now_ns: int) -> None:
         """A level from before a reboot, when the count began again, is as good as full; so is one never written."""

@@ -40,11 +40,18 @@ class Signer:
 
     def token(self, method: str, path: str, *, now: datetime, ttl: timedelta, nonce: str) -> str:
         """A JWT for exactly this method and path, valid from `now` for `ttl`; nobody checks how often it is used."""
+        uri = json.dumps(claim_uri(method, self._host, path))
+        return self._signed(f',"uri":{uri}', now=now, ttl=ttl, nonce=nonce)
+
+    def grant(self, *, now: datetime, ttl: timedelta, nonce: str) -> str:
+        """A JWT that names no request, to be exchanged for a session (Global Derivatives reference section 3, 2026-11-22)."""
+        return self._signed("", now=now, ttl=ttl, nonce=nonce)
+
+    def _signed(self, more_claims: str, *, now: datetime, ttl: timedelta, nonce: str) -> str:
         start = (now - _EPOCH) // _SECOND
         end = start + ttl // _SECOND
-        uri = json.dumps(claim_uri(method, self._host, path))
         header = f"{self._header_start}{nonce}{self._header_end}"
-        claims = f'{self._subject}{start},"exp":{end},"uri":{uri}}}'
+        claims = f'{self._subject}{start},"exp":{end}{more_claims}}}'
         message = _segment(header.encode()) + b"." + _segment(claims.encode())
         return (message + b"." + _segment(self._credentials.sign(message))).decode("ascii")
 

@@ -4,8 +4,6 @@ Reads end as a decoded body or one error of the tree in `domain.errors`; writes 
 judge. Only here is it decided what a status code means for a read.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -13,7 +11,6 @@ from urllib.parse import quote, urlencode
 
 from perpsctl.domain.errors import (
     CredentialsError,
-    PerpsctlError,
     RateLimited,
     RefusalCause,
     VenueRefusedRequest,
@@ -24,7 +21,8 @@ from perpsctl.domain.errors import (
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Gate
 from perpsctl.domain.text import shown
-from perpsctl.exchange.pacing import Pacer, Priority, http_date, retry_after_wait
+from perpsctl.exchange.answers import clock_hint, is_json, strangeness
+from perpsctl.exchange.pacing import Pacer, Priority, retry_after_wait
 from perpsctl.exchange.retrying import CANCELS, READS, Again, RetryPolicy, repeat
 from perpsctl.exchange.signing import READ_TTL, WRITE_TTL, Signer
 from perpsctl.exchange.transport import Answered, Ending, GateClosed, NotWritten, Problem, Request, Transport, Written
@@ -34,8 +32,6 @@ from perpsctl.wire.guard import WireError, decode
 __all__ = ["PREFIX", "Ask", "Link", "Reply", "clock_hint", "in_path", "is_json", "refusal_of", "strangeness"]
 
 PREFIX = "/api/v3/brokerage"
-SKEW_NAMED = timedelta(seconds=30)  # fault T4: from here on the clock is named as the likely cause
-_SECOND = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 
 T = TypeVar("T")
@@ -186,12 +182,6 @@ class Link:
         return Again(VenueSpokeStrangely(f"{name}: HTTP {answer.status} with a body of no known shape"))
 
 
-def is_json(answer: Answered) -> bool:
-    """True unless the answer says to be something else (N22, N23)."""
-    kind = answer.header("content-type").partition(";")[0].strip().lower()
-    return kind in ("", "application/json")
-
-
 def refusal_of(answer: Answered, facts: ErrorFacts, name: str) -> VenueRefusedUs:
     """Why the venue would not have us, as far as can be told: clock, permission, portfolio, address or the key itself."""
     said = f"{name}: HTTP {answer.status}"
@@ -224,28 +214,6 @@ def _cause_of(answer: Answered, facts: ErrorFacts) -> RefusalCause:
     return RefusalCause.KEY if answer.status == 401 else RefusalCause.UNKNOWN
 
 
-def clock_hint(answer: Answered) -> str:
-    """How far our clock is from the venue's `Date` header, said when it is 30 s or more; "" otherwise (A1, T4)."""
-    theirs = http_date(answer.header("date"))
-    if theirs is None or abs(answer.arrived - theirs) < SKEW_NAMED:
-        return ""
-    ahead = answer.arrived > theirs
-    seconds = abs(answer.arrived - theirs) // _SECOND
-    return f"our clock is {seconds} s {'ahead of' if ahead else 'behind'} the venue's; tokens are refused"
-
-
 def in_path(part: str) -> str:
     """An id as one part of a path, whatever is in it (H11)."""
     return quote(part, safe="")
-
-
-@contextmanager
-def strangeness(what: str) -> Iterator[None]:
-    """What cannot be read as what was asked for becomes VenueSpokeStrangely."""
-    try:
-        yield
-    except WireError as refused:
-        problem: PerpsctlError = VenueSpokeStrangely(f"{what}: {refused}")
-    else:
-        return
-    raise problem
