@@ -115,10 +115,27 @@ def decode(body: bytes, type_: type[T], *, unique_keys: bool = False) -> T:
         raise WireError(f"not JSON: {refused}") from None
     except UnicodeError:
         raise WireError("not JSON: invalid text") from None
+    return fitted(_tree(body, _number_text), type_)
+
+
+def tree(body: bytes) -> object:
+    """Any JSON body, checked, for `fitted`: every number exact and still as it stood; an object naming one key twice
+
+    is refused (fault H8). WireError otherwise.
+    """
+    check(body)
+    return _tree(body, _number_text, unique_keys=True)
+
+
+def fitted(value: object, type_: type[T], *, custom: Callable[[type, Any], object] | None = None) -> T:
+    """A part of a `tree` as `type_`, read patiently; numbers go to Decimal fields exactly and floats nowhere.
+
+    `custom` makes values of types msgspec does not know; its ValueError is a refusal. WireError for what does not fit.
+    """
     try:
-        return msgspec.convert(loosened(_tree(body, _number_text), type_), type_)
+        return msgspec.convert(loosened(value, type_), type_, builtin_types=(Decimal,), dec_hook=custom)
     except msgspec.ValidationError as refused:
-        raise WireError(f"not a {type_.__name__}: {refused}") from None
+        raise WireError(f"not a {getattr(type_, '__name__', type_)}: {refused}") from None
 
 
 def decoder(type_: type[T]) -> msgspec.json.Decoder[T]:

@@ -7,10 +7,13 @@ What it cannot mend it leaves for the decoder to refuse.
 
 import re
 import types
+from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
+
+from perpsctl.domain.numbers import NotANumber, exact
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _FLAGS = {"true": True, "false": False}
@@ -18,7 +21,7 @@ _ABSENT = object()
 
 
 class NumberText(str):
-    """A JSON number as it stood in the body."""
+    """A JSON number as it stood in the body; whoever makes one has read it exactly before."""
 
     __slots__ = ()
 
@@ -61,13 +64,23 @@ def _respell_object(value: dict[str, object], choices: tuple[Any, ...]) -> objec
 def _respell_list(value: list[object], choices: tuple[Any, ...]) -> object:
     for choice in choices:
         if get_origin(choice) is tuple:
-            inner = _choices(get_args(choice)[0])
-            items = (_respell(item, inner) for item in value)
+            kinds = _item_choices(choice, len(value))
+            items = (_respell(item, kind) for item, kind in zip(value, kinds, strict=True))
             return [None if item is _ABSENT else item for item in items]
     return value
 
 
+def _item_choices(wanted: Any, length: int) -> list[tuple[Any, ...]]:
+    """What each item may hold: one kind for all, or place by place (a book level is action, price, amount)."""
+    kinds = get_args(wanted)
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        return [_choices(kinds[0])] * length
+    return [_choices(kinds[index]) if index < len(kinds) else () for index in range(length)]
+
+
 def _respell_number(value: NumberText, choices: tuple[Any, ...]) -> object:
+    if Decimal in choices:
+        return Decimal(value)
     if int in choices and _WHOLE.fullmatch(value):
         return int(value)
     return str(value)
@@ -80,7 +93,18 @@ def _respell_text(value: str, choices: tuple[Any, ...]) -> object:
         return _FLAGS[value.lower()]
     if int in choices and _WHOLE.fullmatch(value):
         return int(value)
-    return _ABSENT if value == "" else value
+    if value == "":
+        return _ABSENT
+    return _number_of(value) if Decimal in choices else value
+
+
+def _number_of(text: str) -> object:
+    """The number a text spells; the text itself, for the decoder to refuse, where it is none or a negative zero."""
+    try:
+        found = exact(text)
+    except NotANumber:
+        return text
+    return text if not found and text.startswith("-") else found
 
 
 def _is_struct(wanted: Any) -> bool:
