@@ -120,6 +120,7 @@ class ExitPending:
     size: Size
     reason: str
     retry_at: datetime | None
+    part: bool = False  # True: only `size` was asked for; False: the whole position, however large it is by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

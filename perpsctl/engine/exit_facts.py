@@ -39,6 +39,7 @@ def pending_payload(pending: ExitPending) -> dict[str, object]:
         "product_id": str(pending.product_id),
         "size": plain(pending.size),
         "reason": pending.reason,
+        "part": pending.part,
     }
     if pending.retry_at is not None:
         utc = pending.retry_at.astimezone(UTC).replace(tzinfo=None)

@@ -5,7 +5,7 @@ now becomes an exit pending with its reason and the time of the next try. An unr
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -61,6 +61,7 @@ class _Way:
     unbounded: bool
     reason: str
     deadline: datetime
+    retry: bool = False  # it waited in the journal before
     before: Decimal | None = None
     after: Decimal | None = None
     orders: list[PlaceReport] = field(default_factory=list)
@@ -156,10 +157,18 @@ class Exits:
         return self._leave(self._way(product_id, size, unbounded, reason, self._clock.now() + wait))
 
     def retry_pending(self, *, wait: timedelta = DEFAULT_WAIT) -> tuple[ExitReport, ...]:
-        """Every pending exit whose time has come is tried again. Raises JournalUnavailable."""
+        """Every pending exit whose time has come is tried again, for what it was asked for. Raises JournalUnavailable."""
         now = self._clock.now()
         due = [each for each in self._journal.exits_pending() if each.retry_at is None or each.retry_at <= now]
-        return tuple(self._leave(self._way(each.product_id, None, False, "exit pending", now + wait)) for each in due)
+        return tuple(
+            self._leave(
+                replace(
+                    self._way(each.product_id, each.size if each.part else None, False, "exit pending", now + wait),
+                    retry=True,
+                )
+            )
+            for each in due
+        )
 
     def _way(
         self, product_id: ProductId, wanted: Size | None, unbounded: bool, reason: str, deadline: datetime
@@ -382,18 +391,29 @@ class Exits:
         now = self._clock.now()
         later = now + RETRY_PENDING
         at = later if retry_at is None or retry_at <= now else min(retry_at, later)
-        way.pending = ExitPending(product_id=way.product_id, size=size, reason=reason, retry_at=at)
+        part = way.wanted is not None
+        way.pending = ExitPending(product_id=way.product_id, size=size, reason=reason, retry_at=at, part=part)
         way.problems[f"exit pending: {reason}"] = None
 
     def _settle(self, way: _Way) -> None:
-        """What is pending is in the journal; what was pending and is flat now is settled there."""
+        """What is pending is in the journal; what was pending and is done now is settled there.
+
+        A part never takes the place of a whole position that waits already, nor ends it; a part that was closed in part
+        waits for the rest alone.
+        """
         try:
-            if way.after == 0:
+            held = next((each for each in self._journal.exits_pending() if each.product_id == way.product_id), None)
+            whole = held is not None and not held.part
+            if way.after == 0 or (way.closed and not whole):
                 way.pending = None
-                if any(each.product_id == way.product_id for each in self._journal.exits_pending()):
+                if held is not None:
                     payload = {"product_id": str(way.product_id)}
                     self._journal.record_event(EventKind.EXIT_SETTLED, payload)  # step: exit_settled
-            elif way.pending is not None:
+                return
+            if way.pending is None and held is not None and held.part and way.after is not None:
+                if way.retry and (left := Size(way.left(way.after))) != held.size:
+                    self._pend(way, left, held.reason, None)
+            if way.pending is not None and not (whole and way.pending.part):
                 self._journal.record_event(EventKind.EXIT_PENDING, pending_payload(way.pending))  # step: exit_pending
         except JournalUnavailable as error:
             way.problems[f"journal: {error.message}"] = None

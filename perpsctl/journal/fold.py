@@ -383,13 +383,14 @@ def transfer(payload: dict[str, Json], booked_at: datetime) -> Happened:
 
 
 def exit_pending(payload: dict[str, Json]) -> ExitPending:
-    """A reduction the venue would not take yet: `product_id`, `size`, `reason`, `retry_at` or null."""
+    """A reduction the venue would not take yet: `product_id`, `size`, `reason`, `retry_at` or null, `part` where it is one."""
     retry_at = payload.get("retry_at")
     return ExitPending(
         product_id=ProductId(text_of(payload, "product_id")),
         size=Size(exact(text_of(payload, "size"))),
         reason=text_of(payload, "reason"),
         retry_at=None if retry_at is None else moment(retry_at),
+        part=payload.get("part") is True,
     )
 
 

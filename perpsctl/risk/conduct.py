@@ -54,12 +54,16 @@ def session_open(case: Case) -> Denial | None:
 
 
 def not_halted(case: Case) -> Denial | None:
-    """Neither the account nor the product is halted. The exit road has the gate for that, not this rule."""
-    if case.booked is None:
+    """Neither the account nor the product is halted.
+
+    The switch's own road passes while the account is halted, and every exit while only the product is: the gate looks at
+    the latch alone, so a halt that stands in the journal alone has to be found here (R1).
+    """
+    if case.booked is None or case.road is Road.SWITCH:
         return None
     if case.booked.halted:
         return denial(DenialCode.HALTED, "account halted", TradingState.ACTIVE.value)
-    if case.booked.states.get(case.product_id) is TradingState.HALTED:
+    if case.road is Road.ENTRY and case.booked.states.get(case.product_id) is TradingState.HALTED:
         return denial(DenialCode.HALTED, f"{case.product_id} halted", TradingState.ACTIVE.value)
     return None
 

@@ -60,8 +60,8 @@ def _is_reduction(case: Case) -> bool:
     """Proven with every source read, and unable to rest without somebody who cancels the excess."""
     if not case.reduces or case.booked is None or case.view.orders is None:
         return False
-    kept_reducing = case.reduce_only and case.view.native_reduce_only
-    return case.one_shot or kept_reducing or case.origin is Origin.STRATEGY
+    watched = case.view.native_reduce_only or case.origin is Origin.STRATEGY  # the loop takes away what is too much
+    return case.one_shot or (case.reduce_only and watched)
 
 
 def _only_takes_back(edit: QuantizedEdit) -> bool:

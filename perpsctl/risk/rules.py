@@ -46,7 +46,7 @@ _LEAVING = (Binds.REDUCTION, Binds.EXIT)
 
 RULES: tuple[Rule, ...] = (
     _rule(freshness.journal_known, DenialCode.BOOKED_MISSING, binds=_JOURNALED),
-    _rule(conduct.not_halted, DenialCode.HALTED, binds=_JOURNALED),
+    _rule(conduct.not_halted, DenialCode.HALTED, binds=_ALL),
     _rule(conduct.not_reducing, DenialCode.PRODUCT_REDUCING),
     _rule(conduct.product_allowed, DenialCode.PRODUCT_NOT_ALLOWED),
     _rule(conduct.product_status, DenialCode.PRODUCT_STATUS, binds=_ALL),

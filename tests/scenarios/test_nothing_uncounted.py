@@ -17,6 +17,7 @@ from perpsctl.domain.orders import (
     EditIntent,
     NotSent,
     OrderStatus,
+    Origin,
     Road,
     SubmitOutcome,
     TimeInForce,
@@ -176,3 +177,64 @@ def test_R7_a_strategys_way_out_is_not_judged_by_such_a_position_either(world: W
     assert late.arrived
     assert world.creates() == sent, report
     assert codes(report) == {DenialCode.NOT_REDUCING}
+
+
+def test_R7_a_strategys_plain_order_that_would_reduce_now_meets_every_limit_before_it_rests(world: World) -> None:
+    """Nobody takes it away when the position goes: the loop watches what is reduce-only, and only that."""
+    product_id = world.product().product_id
+    world.embedded.exchange.control.set_position(product_id, Decimal(20))  # over every limit
+    resting = replace(world.intent(side=Side.SELL, size="0.2"), origin=Origin.STRATEGY)
+    assert DenialCode.POSITION_ABOVE_MAX in codes(world.engine.desk.place(resting))
+    watched = replace(resting, id=IntentId(world.ids.new()), reduce_only=True)
+    assert isinstance(world.engine.desk.place(watched).outcome, Accepted)
+
+
+def test_R1_a_halt_that_stands_in_the_journal_alone_stops_a_strategys_way_out_too(world: World) -> None:
+    """The gate looks at the latch alone; while engaged only the switch's own road sends."""
+    product_id = world.product().product_id
+    world.embedded.exchange.control.set_position(product_id, Decimal(1))
+    way_out = replace(
+        world.intent(side=Side.SELL, size="0.01", below=-20, tif=TimeInForce.IOC, post_only=False),
+        reduce_only=True,
+        road=Road.EXIT,
+    )
+    read = world.venue.book
+
+    def halted_elsewhere(product: ProductId, depth: int) -> BookView:
+        world.journal.record_halt(engaged=True, reason="another host", by="op")
+        return read(product, depth)
+
+    world.venue.book = halted_elsewhere  # type: ignore[method-assign]
+    assert codes(world.engine.desk.place(way_out)) == {DenialCode.HALTED}
+    assert world.engine.exits.close(product_id).after == 0  # the switch's road passes
+
+
+def test_a_part_of_a_position_that_had_to_wait_is_closed_later_and_not_the_whole(world: World) -> None:
+    product_id = world.product().product_id
+    control = world.embedded.exchange.control
+    control.set_position(product_id, Decimal(5))
+    world.engine.views.product(product_id)
+    control.expire_session(product_id)
+    report = world.engine.exits.close(product_id, Size(Decimal("0.02")))
+    assert report.pending is not None, report
+    control.expire_session(product_id, closed=False)
+    world.clock.advance(61)
+    (later,) = world.engine.exits.retry_pending()
+    assert later.after == Decimal("0.03"), later
+    assert world.journal.exits_pending() == ()
+    assert world.engine.exits.retry_pending() == ()
+
+
+def test_a_whole_position_that_had_to_wait_is_closed_whole_although_it_grew(world: World) -> None:
+    product_id = world.product().product_id
+    control = world.embedded.exchange.control
+    control.set_position(product_id, Decimal(5))
+    world.engine.views.product(product_id)
+    control.expire_session(product_id)
+    assert not world.engine.exits.flatten([product_id]).flat
+    control.expire_session(product_id, closed=False)
+    control.set_position(product_id, Decimal(7))
+    world.clock.advance(61)
+    (later,) = world.engine.exits.retry_pending()
+    assert later.after == 0, later
+    assert world.journal.exits_pending() == ()

@@ -654,6 +654,7 @@ class FakeJournal:
                 size=Size(Decimal(str(payload["size"]))),
                 reason=str(payload["reason"]),
                 retry_at=None if retry_at is None else datetime.fromisoformat(str(retry_at)),
+                part=payload.get("part") is True,
             )
         if kind is EventKind.EXIT_SETTLED:
             self.exits.pop(ProductId(str(payload["product_id"])), None)

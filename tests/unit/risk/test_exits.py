@@ -47,7 +47,7 @@ def closing(
     *,
     side: Side = Side.SELL,
     price: str | None = "59900",
-    road: Road = Road.EXIT,
+    road: Road = Road.SWITCH,
     tif: TimeInForce = TimeInForce.IOC,
     post_only: bool = False,
     reduce_only: bool = False,
@@ -86,11 +86,17 @@ def in_ruins(**more: object) -> RiskView:
     return a_view(**{**parts, **more})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("road", [Road.EXIT, Road.SWITCH])
-def test_an_exit_passes_where_every_entry_rule_would_deny(road: Road) -> None:
-    assert isinstance(verdict(closing(road=road), in_ruins()), Approved)
+def test_an_exit_passes_where_every_entry_rule_would_deny() -> None:
+    assert isinstance(verdict(closing(), in_ruins()), Approved)
     entry = reasons(an_intent(size="0.01"), in_ruins())
     assert len(entry) > 10, "the same view stops an entry for many reasons"
+
+
+def test_while_the_account_is_halted_only_the_switchs_own_road_leads_out_R1() -> None:
+    """The gate looks at the latch alone; a halt that stands in the journal alone has to be found by judgement."""
+    assert reasons(closing(road=Road.EXIT), in_ruins()).keys() == {DenialCode.HALTED}
+    halted_product = a_booked(states={ProductId(BTC): TradingState.HALTED})
+    assert isinstance(verdict(closing(road=Road.EXIT), in_ruins(booked=halted_product)), Approved)
 
 
 @pytest.mark.parametrize(("positions", "side", "price"), [(LONG, Side.SELL, "59900"), (SHORT, Side.BUY, "60100")])
