@@ -47,6 +47,7 @@ class Options:
     taker_fee_rate: Decimal = Decimal("0.0003")
     cbi_usd: Decimal = Decimal("900000")
     cfm_usd: Decimal = Decimal("100000")
+    usdc: Decimal = Decimal("1000000")  # the Global account's cash
     replay: ReplaySpec | None = None
     depth_usd: Decimal = Decimal("1600000")  # resting within 25 bps of mid, per side, about
     max_open_orders: int = 500

@@ -41,14 +41,19 @@ class Budgets:
         self.enforced = True
 
     def take(self, caller: str, per_second: int, now: datetime) -> Allowance:
-        """One request of `caller` is counted; not allowed when its bucket is empty."""
+        """One request of `caller` is counted; not allowed when its bucket is empty.
+
+        Where budgets do not bind they are told to be full: a client that heeds the headers is not slowed either.
+        """
+        if not self.enforced:
+            return Allowance(allowed=True, limit=per_second, remaining=per_second, reset_s=0)
         full = per_second * _MICROSECONDS
         with self._lock:
             self._forget_idle(now)
             level, seen = self._buckets.get(caller, (full, now))
             elapsed = max(now - seen, timedelta(0))  # a clock set back by fault A1 refills nothing
             level = min(full, level + per_second * (elapsed // timedelta(microseconds=1)))
-            allowed = level >= _MICROSECONDS or not self.enforced
+            allowed = level >= _MICROSECONDS
             if allowed:
                 level = max(0, level - _MICROSECONDS)
             self._buckets[caller] = (level, now)

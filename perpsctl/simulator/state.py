@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from perpsctl.simulator.book import LiveOrder, RestingBook
 from perpsctl.simulator.calendar import Calendar, Session
@@ -36,6 +37,8 @@ INTRADAY = "INTRADAY_MARGIN_SETTING_INTRADAY"
 class State:
     """One account, its products, its market and its clocked facts. Guarded by the exchange's lock."""
 
+    LISTED: ClassVar[tuple[Product, ...]] = LISTED
+
     def __init__(self, options: Options, start: datetime, account: int) -> None:
         self.options = options
         self.account = account
@@ -46,7 +49,7 @@ class State:
         self.timeline = Timeline(start, options.speed)
         self.calendar = Calendar(options.calendar, start)
         self.funding = FundingRates()
-        self.products: dict[str, Product] = {product.product_id: product for product in LISTED}
+        self.products: dict[str, Product] = {product.product_id: product for product in self.LISTED}
         self.status: dict[str, Status] = {product_id: Status() for product_id in self.products}
         self.markets = self._open_markets()
         self.tapes = {product_id: Tape(market, self.timeline) for product_id, market in self.markets.items()}
@@ -60,8 +63,7 @@ class State:
         self.portfolio_name = "Perps"
 
         self.ledger = Ledger()
-        self.ledger.post(at=start, kind="opening", wallet=CBI, amount=options.cbi_usd)
-        self.ledger.post(at=start, kind="opening", wallet=CFM, amount=options.cfm_usd)
+        self._open_wallets()
         self.positions: dict[str, Position] = {}
         self.orders: dict[str, LiveOrder] = {}
         self.live: dict[str, LiveOrder] = {}
@@ -76,6 +78,11 @@ class State:
         self.rank = 0
         self.total_volume = ZERO
         self.total_fees = ZERO
+
+    def _open_wallets(self) -> None:
+        options = self.options
+        self.ledger.post(at=self.start, kind="opening", wallet=CBI, amount=options.cbi_usd)
+        self.ledger.post(at=self.start, kind="opening", wallet=CFM, amount=options.cfm_usd)
 
     def _open_markets(self) -> dict[str, Market]:
         options = self.options
@@ -166,6 +173,10 @@ class State:
         """Signed contracts held."""
         position = self.positions.get(product_id)
         return ZERO if position is None else position.contracts
+
+    def exposed(self, product_id: str) -> bool:
+        """True while a position is held in the product."""
+        return bool(self.contracts(product_id))
 
     def working(self, product_id: str) -> tuple[Decimal, Decimal]:
         """Contracts that live buys and sells may still fill."""

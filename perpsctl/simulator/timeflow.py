@@ -34,7 +34,10 @@ class Timeflow:
         self._counted = 0
         self._walked = state.step
         self._cash_plan = 0
-        start = state.now
+        self._plan()
+
+    def _plan(self) -> None:
+        state, start = self._state, self._state.now
         self.due(hour_after(start), self._accrue)
         self.due(state.calendar.next_roll(start), self._roll)
         self.due(state.calendar.next_session_change(start), self._session_changed)
@@ -65,7 +68,7 @@ class Timeflow:
         state = self._state
         last = state.timeline.step(micros(to))
         first = self._walked + 1
-        products = [p for p in state.products if state.books[p] or state.stops[p] or state.contracts(p)]
+        products = [p for p in state.products if state.books[p] or state.stops[p] or state.exposed(p)]
         if products and last >= first:
             if last - first < STEPS_IN_FULL:
                 for step in range(first, last + 1):
@@ -80,7 +83,7 @@ class Timeflow:
         at = self._reach(step)
         held = False
         for product_id in products:
-            held = held or bool(state.contracts(product_id))
+            held = held or state.exposed(product_id)
             if (state.books[product_id] or state.stops[product_id]) and state.trading(product_id):
                 market = state.markets[product_id]
                 touch = market.touch(step)
@@ -98,7 +101,7 @@ class Timeflow:
             at = self._reach(end)
             for product_id in products:
                 self._face_extremes(product_id, begin, end, at)
-            if any(self._state.contracts(product_id) for product_id in products):
+            if any(self._state.exposed(product_id) for product_id in products):
                 self._lifecycle.check_liquidation(at)
 
     def _face_extremes(self, product_id: str, begin: int, end: int, at: datetime) -> None:

@@ -136,7 +136,10 @@ def test_keys_switches_and_the_allowlist_are_set(operator: Operator) -> None:
     assert operator.trader.ask("GET", "/accounts").status == 403
     operator.do("POST", "/state/allowlist", {"networks": []})
     operator.do("POST", "/state/switches", {"rate_limits": False, "html_429": True})
-    assert [operator.trader.ask("GET", "/accounts").status for _ in range(40)] == [200] * 40
+    replies = [operator.trader.ask("GET", "/accounts") for _ in range(40)]
+    assert [reply.status for reply in replies] == [200] * 40
+    # Nor does a client that heeds the headers wait.
+    assert {dict(reply.headers)["x-ratelimit-remaining"] for reply in replies} == {"30"}
 
 
 def test_a_reset_tells_its_account_when_the_old_keys_are_worth_nothing_and_no_new_one_is_written(
