@@ -300,3 +300,20 @@ class Settlement(Body, frozen=True, kw_only=True):
 class Settlements(Body, frozen=True, kw_only=True):
     settlements: tuple[Settlement, ...] | UnsetType = UNSET
     continuation: Text = UNSET
+
+
+class MarginModelState(Body, frozen=True, kw_only=True):
+    """Margins under one model."""
+
+    margin_model: Text = UNSET
+    initial_margin_rate: Num = UNSET
+    maintenance_margin_rate: Num = UNSET
+    available_balance: Num = UNSET
+
+
+class MarginModelChange(Body, frozen=True, kw_only=True):
+    """A row of `private/change_margin_model`, one per currency."""
+
+    currency: Text = UNSET
+    old_state: MarginModelState | UnsetType = UNSET
+    new_state: MarginModelState | UnsetType = UNSET
