@@ -98,13 +98,24 @@ class Ledger:
             drop += 1
         del self.marks[:drop]
 
-    def bases(self, now: datetime) -> tuple[LossBasis, LossBasis]:
-        """Where the losses of the UTC day and of the last 24 hours are counted from."""
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return self._basis("utc_day", midnight), self._basis("rolling_24h", now - DAY)
+    def bases(self, now: datetime) -> tuple[LossBasis, ...]:
+        """Where the losses of the UTC day and of the last 24 hours are counted from; whoever judges takes the worse.
 
-    def _basis(self, window: str, start: datetime) -> LossBasis:
-        kept = self._baseline(start)
+        First one for each window. Where that mark is older than its window, a second with the first mark inside: what was
+        gained between the old mark and the window's start must not hide what was lost since.
+        """
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        windows = (("utc_day", midnight), ("rolling_24h", now - DAY))
+        first = [(window, start, self._baseline(start)) for window, start in windows]
+        inside = [
+            (window, start, self._first_inside(start))
+            for window, start, kept in first
+            if kept is not None and kept.mark.at < start
+        ]
+        more = [each for each in inside if each[2] is not None]
+        return tuple(self._basis(window, start, kept) for window, start, kept in (*first, *more))
+
+    def _basis(self, window: str, start: datetime, kept: KeptMark | None) -> LossBasis:
         if kept is None:
             return LossBasis(window=window, start=start, baseline=None, flows=(), transfers=Notional(ZERO))
         return LossBasis(
@@ -120,6 +131,10 @@ class Ledger:
         after = bisect_right(self.marks, start, key=lambda kept: kept.mark.at)
         if after > 0 and self.marks[after - 1].mark.at >= start - DAY:
             return self.marks[after - 1]
+        return self._first_inside(start)
+
+    def _first_inside(self, start: datetime) -> KeptMark | None:
+        after = bisect_right(self.marks, start, key=lambda kept: kept.mark.at)
         return self.marks[after] if after < len(self.marks) else None
 
     def _thin(self, place: int) -> None:

@@ -25,7 +25,7 @@ def marked(*times: datetime) -> Ledger:
 
 
 def baselines(ledger: Ledger, now: datetime = NOON) -> tuple[str | None, str | None]:
-    day, rolling = ledger.bases(now)
+    day, rolling, *_ = ledger.bases(now)
     assert (day.window, rolling.window) == ("utc_day", "rolling_24h")
     assert (day.start, rolling.start) == (MIDNIGHT, now - timedelta(hours=24))
     return (
@@ -56,6 +56,15 @@ def test_the_baseline_is_the_last_mark_before_the_window_or_the_first_in_it(
     times: list[datetime], expected: tuple[str | None, str | None]
 ) -> None:
     assert baselines(marked(*times)) == expected
+
+
+def test_a_baseline_older_than_its_window_is_joined_by_the_first_mark_inside() -> None:
+    """What was gained between an old mark and the window's start must not hide what was lost since."""
+    ledger = marked(MIDNIGHT - timedelta(hours=20), MIDNIGHT + timedelta(minutes=5), NOON)
+    told = [(b.window, str(b.baseline.equity)) for b in ledger.bases(NOON) if b.baseline is not None]
+    assert told == [("utc_day", "1000"), ("rolling_24h", "1000"), ("utc_day", "1001"), ("rolling_24h", "1001")]
+    exact = marked(MIDNIGHT - timedelta(hours=12), MIDNIGHT, NOON)
+    assert len(exact.bases(NOON)) == 2  # both begin with their windows: nothing to add
 
 
 def test_a_sell_and_its_fee_and_its_reversal_leave_nothing_E14() -> None:
@@ -122,7 +131,7 @@ def test_a_mark_booked_after_a_younger_fill_does_not_hold_it() -> None:
     ledger = Ledger()
     ledger.book(flow_of(a_fill(at=NOON)), booked_at=NOON)
     ledger.mark(a_mark(at=NOON - timedelta(seconds=2)))
-    (day, _) = ledger.bases(NOON + timedelta(seconds=1))
+    day, *_ = ledger.bases(NOON + timedelta(seconds=1))
     assert day.flows == (Flow(product_id=BTC, coin=Decimal("0.1"), cash=Decimal("-6001.5")),)
 
 
@@ -130,7 +139,7 @@ def test_transfers_since_the_baseline_are_told_apart_from_flows() -> None:
     ledger = marked(MIDNIGHT)
     for at, cash in ((MIDNIGHT - timedelta(hours=1), 5), (MIDNIGHT + timedelta(hours=1), 100), (NOON, -30)):
         ledger.book(Happened(at=at, product_id=None, coin=Decimal(0), cash=Decimal(cash)), booked_at=NOON)
-    (day, _) = ledger.bases(NOON)
+    day, *_ = ledger.bases(NOON)
     assert (day.transfers, day.flows) == (Decimal(70), ())
 
 
@@ -140,7 +149,7 @@ def test_marks_every_second_keep_memory_bounded_and_the_day_exact() -> None:
     for second in range(5 * 3600):
         ledger.mark(a_mark(str(second), at=start + timedelta(seconds=second)))
     assert len(ledger.marks) <= 2 * 5 * 60 + 2
-    (day, _) = ledger.bases(MIDNIGHT + timedelta(hours=2))
+    day, *_ = ledger.bases(MIDNIGHT + timedelta(hours=2))
     assert day.baseline is not None
     assert day.baseline.at == MIDNIGHT
     ledger.mark(a_mark(at=NOON + timedelta(days=30)))

@@ -1,5 +1,7 @@
 """Exposure and loss against equity: the worst case counts, at the boundary it passes, one step over it denies (R5)."""
 
+from dataclasses import replace
+
 import pytest
 
 from perpsctl.domain.accounts import MarginLevel, RiskView
@@ -177,6 +179,16 @@ def test_a_position_held_since_the_windows_start_loses_by_its_mark() -> None:
     baseline = an_equity_mark(held=(held(coin="10", price="62005"),))
     found = reasons(view=a_view(booked=a_booked(loss_bases=both_loss_bases(baseline=baseline))))
     assert numbers(found, DenialCode.DAILY_LOSS_ABOVE_MAX) == ("0.02005", "0.02")
+
+
+def test_of_two_baselines_of_one_window_the_one_that_shows_the_larger_loss_counts() -> None:
+    day, rolling = both_loss_bases(baseline=an_equity_mark(equity="1000000"))
+    inside = tuple(replace(each, baseline=an_equity_mark(equity="1050000")) for each in (day, rolling))
+    for bases in ((day, rolling, *inside), (*inside, day, rolling)):
+        view = a_view(account=an_account(equity="1020000"), booked=a_booked(loss_bases=bases))
+        found = reasons(view=view)
+        assert found.keys() == {DenialCode.DAILY_LOSS_ABOVE_MAX}
+        assert found[DenialCode.DAILY_LOSS_ABOVE_MAX].observed == "0.02857143"
 
 
 def test_transfers_are_no_gain_and_no_loss() -> None:
