@@ -1,6 +1,7 @@
 """Rules about the order itself and our own conduct: status, halts, budgets, doubles, and what reduce-only means."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from perpsctl.domain.accounts import LiveOrder, TradingState
 from perpsctl.domain.market import SessionState, TradingStatus
@@ -145,24 +146,41 @@ def _duplicate(case: Case, intent_id: str, at: datetime) -> Denial:
 
 
 def no_crossing(case: Case) -> Denial | None:
-    """It could not trade with an order of the same portfolio."""
+    """It could not trade with an order of the same portfolio that rests, or may rest.
+
+    A market order reaches as far as the book it would walk now; where that book cannot fill it, it reaches any price. An
+    order that ended just before our reads counts for exposure, but nothing of it rests and nothing can trade with it.
+    """
+    reach = _reach(case)
     for other in case.live.orders:
-        if other.product_id == case.product_id and other.side is not case.side and _meet(case, other):
+        if other.product_id != case.product_id or other.side is case.side or not _may_rest(other):
+            continue
+        if reach is None or other.price is None or (reach - other.price) * case.side.sign >= 0:
             price = "any price" if other.price is None else plain(other.price)
             whose = other.intent_id or other.venue_order_id or "an order of the portfolio"
             return denial(
                 DenialCode.CROSSES_OWN_ORDER,
-                "any price" if case.limit_price is None else plain(case.limit_price),
+                "any price" if reach is None else plain(reach),
                 f"{'below' if case.side is Side.BUY else 'above'} {price}",
                 f"{whose} could trade with it; cancel that one first",
             )
     return None
 
 
-def _meet(case: Case, other: LiveOrder) -> bool:
-    if case.limit_price is None or other.price is None:
-        return True
-    return (case.limit_price - other.price) * case.side.sign >= 0
+def _reach(case: Case) -> Decimal | None:
+    """The price it could still trade at; None is any."""
+    if case.limit_price is not None:
+        return case.limit_price
+    book = case.view.market.book
+    if book is None or not book.sound:
+        return None
+    walked = book.walk(case.side, case.size)
+    return walked.worst if walked.filled == case.size else None
+
+
+def _may_rest(other: LiveOrder) -> bool:
+    """False for what never rests (IOC, FOK), and for an intent that is neither at the venue nor in doubt: it has ended."""
+    return not other.one_shot and (other.venue_order_id is not None or other.in_doubt)
 
 
 def reduces_if_asked(case: Case) -> Denial | None:

@@ -139,7 +139,7 @@ def test_a_different_order_an_empty_ending_or_again_is_no_duplicate() -> None:
 def test_an_entry_that_could_trade_with_our_own_order_is_denied(
     side: Side, ours: str, other: str | None, denied: bool
 ) -> None:
-    live = a_live_order(side=side.opposite, price=other, intent_id="intent-other")
+    live = a_live_order(side=side.opposite, price=other, intent_id="intent-other", venue_order_id="order-other")
     found = reasons(an_intent(side=side, limit_price=ours), a_view(booked=a_booked(live=(live,))))
     assert (DenialCode.CROSSES_OWN_ORDER in found) is denied
     if denied and other is not None:
@@ -147,9 +147,25 @@ def test_an_entry_that_could_trade_with_our_own_order_is_denied(
         assert numbers(found, DenialCode.CROSSES_OWN_ORDER) == (ours, f"{word} {other}")
 
 
-def test_a_market_order_crosses_any_order_of_ours_on_the_other_side() -> None:
-    foreign = an_order(side=Side.SELL, client_order_id=None, limit_price="70000")
-    found = reasons(MARKET, a_view(orders=orders_read(foreign)))
-    assert numbers(found, DenialCode.CROSSES_OWN_ORDER) == ("any price", "below 70000")
+def test_a_market_order_crosses_what_stands_within_the_book_it_walks() -> None:
+    near = an_order(side=Side.SELL, client_order_id=None, limit_price="60000")
+    found = reasons(MARKET, a_view(orders=orders_read(near)))
+    assert DenialCode.CROSSES_OWN_ORDER in found
+    far = an_order(side=Side.SELL, client_order_id=None, limit_price="70000")
+    assert reasons(MARKET, a_view(orders=orders_read(far))) == {}
     same_side = an_order(side=Side.BUY, client_order_id=None, limit_price="50000")
     assert reasons(MARKET, a_view(orders=orders_read(same_side))) == {}
+
+
+def test_a_market_order_the_book_cannot_fill_crosses_any_order_on_the_other_side() -> None:
+    far = an_order(side=Side.SELL, client_order_id=None, limit_price="70000")
+    found = reasons(MARKET, a_view(orders=orders_read(far), market=some_facts(book=None)))
+    crossing = found[DenialCode.CROSSES_OWN_ORDER]
+    assert (crossing.observed, crossing.limit) == ("any price", "below 70000")
+
+
+def test_nothing_crosses_an_order_that_never_rests_or_has_ended() -> None:
+    taking = a_live_order(side=Side.SELL, price=None, intent_id="intent-other", in_doubt=True, one_shot=True)
+    assert DenialCode.CROSSES_OWN_ORDER not in reasons(an_intent(), a_view(booked=a_booked(live=(taking,))))
+    ended = a_recent_intent(side=Side.SELL, price=None, intent_id="intent-other", at=NOW)
+    assert DenialCode.CROSSES_OWN_ORDER not in reasons(an_intent(), a_view(booked=a_booked(recent=(ended,))))

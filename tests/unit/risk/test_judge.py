@@ -80,7 +80,7 @@ VIOLATIONS: dict[DenialCode, tuple[OrderIntent | None, RiskView | None, dict[str
     C.DUPLICATE_INTENT: (None, a_view(booked=a_booked(recent=(a_recent_intent(price="59900"),))), {}),
     C.CROSSES_OWN_ORDER: (
         None,
-        a_view(booked=a_booked(live=(a_live_order(side=Side.SELL, price="59000"),))),
+        a_view(booked=a_booked(live=(a_live_order(side=Side.SELL, price="59000", venue_order_id="order-other"),))),
         {},
     ),
     C.PRODUCT_STATUS: (None, a_view(market=some_facts(status=a_status(disabled=True))), {}),
