@@ -6,6 +6,8 @@ from perpsctl.simulator.admission import Admission
 from perpsctl.simulator.edits import Edits
 from perpsctl.simulator.entries import Entries
 from perpsctl.simulator.faults import Faults
+from perpsctl.simulator.gateway.core import GatewayCore
+from perpsctl.simulator.gateway.state import USDC
 from perpsctl.simulator.ledger import CBI, CFM
 from perpsctl.simulator.lifecycle import Lifecycle
 from perpsctl.simulator.options import Options
@@ -28,16 +30,22 @@ class Core:
         self.edits = Edits(self.state, self.lifecycle, self.admission, self.timeflow, faults)
         self.previews = Previews(self.state, self.lifecycle, self.admission, self.edits)
         self.reads = Reads(self.state)
+        self.gateway = GatewayCore(options, start, account, faults, self.state)
         self.jumps = 0  # how often control set a price or a book
 
+    def advance(self, to: datetime) -> None:
+        """Brings both accounts to an instant."""
+        self.timeflow.advance(to)
+        self.gateway.timeflow.advance(to)
+
     def meet_market(self) -> None:
-        """Resting orders, stops and margin meet the market as control has just left it."""
-        state = self.state
-        for product_id in state.products:
-            touch = state.touch(product_id)
-            if touch is not None and state.trading(product_id):
-                self.lifecycle.face(product_id, touch, (), state.now)
-        self.lifecycle.check_liquidation(state.now)
+        """Resting orders, stops and margin of both accounts meet the market as control has just left it."""
+        for state, lifecycle in ((self.state, self.lifecycle), (self.gateway.state, self.gateway.lifecycle)):
+            for product_id in state.products:
+                touch = state.touch(product_id)
+                if touch is not None and state.trading(product_id):
+                    lifecycle.face(product_id, touch, (), state.now)
+            lifecycle.check_liquidation(state.now)
 
     def judge_view(self) -> JudgeView:
         """The whole truth, whatever faults show to clients."""
@@ -65,11 +73,15 @@ class Core:
                     worst_short_after=order.worst_short,
                 )
                 for order in state.orders.values()
-            ),
-            requests=tuple(state.requests),
-            positions={p: position.contracts for p, position in state.positions.items() if position.contracts},
-            fills=state.fill_count,
+            )
+            + self.gateway.judged_orders(),
+            requests=tuple(state.requests) + tuple(self.gateway.state.requests),
+            positions={p: position.contracts for p, position in state.positions.items() if position.contracts}
+            | self.gateway.positions(),
+            fills=state.fill_count + self.gateway.state.fill_count,
             cbi_usd=state.ledger.balance(CBI),
             cfm_usd=state.ledger.balance(CFM),
             ledger=state.ledger.rows(),
+            usdc=self.gateway.state.ledger.balance(USDC),
+            usdc_ledger=self.gateway.state.ledger.rows(),
         )

@@ -14,6 +14,7 @@ from perpsctl.simulator.clock import Clock
 from perpsctl.simulator.control import Control
 from perpsctl.simulator.core import Core
 from perpsctl.simulator.faults import Faults
+from perpsctl.simulator.gateway.core import GatewayCore
 from perpsctl.simulator.ledger import CBI
 from perpsctl.simulator.options import Options
 from perpsctl.simulator.orders import (
@@ -80,7 +81,7 @@ class Exchange:
     @contextmanager
     def _entered(self) -> Iterator[Core]:
         with self._lock:
-            self._core.timeflow.advance(self._clock.now())
+            self._core.advance(self._clock.now())
             yield self._core
 
     # -- time ----------------------------------------------------------------------------------------
@@ -109,6 +110,12 @@ class Exchange:
     def portfolio_uuid(self) -> str:
         """The portfolio of this account; another after every start or reset of the same exchange."""
         return self._core.state.portfolio_uuid
+
+    @contextmanager
+    def gateway(self) -> Iterator[GatewayCore]:
+        """The Global account at the clock's now, locked for as long as the block lasts: for its face alone."""
+        with self._entered() as core:
+            yield core.gateway
 
     # -- market --------------------------------------------------------------------------------------
 

@@ -381,3 +381,5 @@ class JudgeView:
     cbi_usd: Decimal
     cfm_usd: Decimal
     ledger: tuple[LedgerRow, ...]
+    usdc: Decimal = Decimal(0)  # cash of the Global account's cross margin
+    usdc_ledger: tuple[LedgerRow, ...] = ()

@@ -47,7 +47,9 @@ class ContinuousFunding:
 
     def interest(self, begin_us: int, end_us: int) -> Decimal:
         """The sum of the rates over a stretch, as a share of notional."""
-        return sum((rate * Decimal(length) / EIGHT_HOURS_US for rate, length, _ in self._pieces(begin_us, end_us)), ZERO)
+        return sum(
+            (rate * Decimal(length) / EIGHT_HOURS_US for rate, length, _ in self._pieces(begin_us, end_us)), ZERO
+        )
 
     def paid(self, coins: Decimal, begin_us: int, end_us: int) -> Decimal:
         """USDC a signed position received over a stretch (negative: paid), to eight digits for each piece."""

@@ -1,8 +1,8 @@
 """What the gateway lists here: four USDC perpetuals on the paths of the US products' coins.
 
 Facts: the contract of BTC (0.0001) and ETH (0.001), BTC's price step 0.1, BTC's standard margin of 2 % + 0.005 % a coin,
-SOL's 4 % + 0.0005 % a coin, 50x, fees 0.00015 / 0.00035 (Global Derivatives reference sections 7 and 11, 2026-11-22). Ours, because no
-record exists: SOL's contract 0.01 and step 0.01, XRP's contract 1 and step 0.0001, ETH's step 0.05, the margin of ETH
+SOL's 4 % + 0.0005 % a coin, 50x, fees 0.00015 / 0.00035 (Global Derivatives reference sections 7 and 11, 2026-11-22). Ours,
+because no record exists: SOL's contract 0.01 and step 0.01, XRP's contract 1 and step 0.0001, ETH's step 0.05, the margin of ETH
 and XRP, that maintenance is half of initial for every coin, and the price band of 1.5 %.
 """
 

@@ -389,4 +389,3 @@ class GatewayState(State):
                 **told,  # type: ignore[arg-type]  # the fields of LogRow by name
             )
         )
-
