@@ -12,7 +12,7 @@ from perpsctl.domain.numbers import Size
 from perpsctl.domain.products import RETIRED_SUFFIX, Product, find_product
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade.link import Ask, Link, Reply, in_path, strangeness
-from perpsctl.exchange.advanced_trade.pages import Pages
+from perpsctl.exchange.pages import Pages
 from perpsctl.wire.advanced_trade import convert_market, market, reading
 
 __all__ = ["Catalogue"]

@@ -5,7 +5,6 @@ are kept apart: they are listed and never touched (design 5, scope).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from perpsctl.domain.errors import VenueSpokeStrangely
@@ -15,11 +14,12 @@ from perpsctl.domain.orders import Fill, VenueOrder
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade.catalogue import Catalogue
 from perpsctl.exchange.advanced_trade.link import Ask, Link, strangeness
-from perpsctl.exchange.advanced_trade.pages import Pages
+from perpsctl.exchange.listing import ForeignOrder, Listing, merged
+from perpsctl.exchange.pages import Pages
 from perpsctl.wire.advanced_trade import convert_orders, orders, reading
 from perpsctl.wire.advanced_trade.common import is_absent
 
-__all__ = ["SOURCES", "TRANSITIONAL", "ForeignOrder", "Listing", "Lists", "merged"]
+__all__ = ["SOURCES", "TRANSITIONAL", "Lists"]
 
 # Every source there is. The venue's default is RETAIL_ADVANCED alone, which hides what was placed in the simple app
 # (reference section 6.7, 2026-11-22).
@@ -29,28 +29,6 @@ TRANSITIONAL = ("PENDING", "QUEUED", "CANCEL_QUEUED", "EDIT_QUEUED")
 PAGE_ROWS = 250
 FILL_ROWS = 100
 _FUTURE_TYPES = ("", "FUTURE", "UNKNOWN_PRODUCT_TYPE")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForeignOrder:
-    """An order outside our scope (spot, options...): shown, never touched, never counted as derivatives exposure."""
-
-    venue_order_id: str
-    client_order_id: str
-    product_id: str
-    product_type: str
-    side: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """What one or several listings saw. `as_of` is when the first page was asked for."""
-
-    orders: tuple[VenueOrder, ...]
-    foreign: tuple[ForeignOrder, ...]
-    as_of: datetime
-    pages: int
 
 
 class Lists:
@@ -113,16 +91,6 @@ class Lists:
             sizes = self._catalogue.sizes_with(reading.product_id(body.product_id))
             if sizes is not None:
                 yield convert_orders.fill_from(body, sizes)
-
-
-def merged(found: list[VenueOrder]) -> tuple[VenueOrder, ...]:
-    """Each order once, as it was seen last; a final state seen earlier stays (lists lag, finals do not go back: I5)."""
-    by_id: dict[str, VenueOrder] = {}
-    for order in found:
-        held = by_id.get(order.venue_order_id)
-        if held is None or not held.status.final or order.status.final:
-            by_id[order.venue_order_id] = order
-    return tuple(by_id.values())
 
 
 def _foreign(body: orders.OrderBody) -> ForeignOrder:

@@ -16,8 +16,8 @@ from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import Notional, plain
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
-from perpsctl.exchange.advanced_trade.pages import Pages
 from perpsctl.exchange.advanced_trade.venue import AdvancedTradeVenue
+from perpsctl.exchange.pages import Pages
 from perpsctl.wire.advanced_trade import accounts, convert_accounts, futures, reading
 from perpsctl.wire.advanced_trade.common import Amount, is_absent
 from perpsctl.wire.guard import encode

@@ -29,13 +29,14 @@ from perpsctl.domain.reports import KeyFacts
 from perpsctl.exchange.advanced_trade.candles import granularity_of, windows
 from perpsctl.exchange.advanced_trade.catalogue import Catalogue
 from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
-from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL, ForeignOrder, Listing, Lists, merged
-from perpsctl.exchange.advanced_trade.search import SKEW_TOLERATED, Search
+from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL, Lists
 from perpsctl.exchange.advanced_trade.writes import Writes
 from perpsctl.exchange.credentials import Credentials
 from perpsctl.exchange.hosts import Endpoint
+from perpsctl.exchange.listing import ForeignOrder, Listing, merged
 from perpsctl.exchange.pacing import Pacer, Priority
 from perpsctl.exchange.retrying import CANCELS, READS, RetryPolicy
+from perpsctl.exchange.search import SKEW_TOLERATED, Search
 from perpsctl.exchange.signing import WRITE_TTL, Signer
 from perpsctl.exchange.transport import ExchangeRecord, Observer, Timing, Transport
 from perpsctl.wire.advanced_trade import (

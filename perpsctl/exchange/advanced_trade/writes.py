@@ -21,14 +21,12 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from perpsctl.domain.errors import PerpsctlError
-from perpsctl.domain.ids import ClientOrderId, VenueOrderId
+from perpsctl.domain.ids import VenueOrderId
 from perpsctl.domain.orders import (
     Accepted,
     ApprovedEdit,
     ApprovedOrder,
     NotSent,
-    OrderType,
-    QuantizedOrder,
     Rejected,
     SubmitOutcome,
     Unknown,
@@ -37,12 +35,13 @@ from perpsctl.domain.orders import (
 from perpsctl.domain.ports import Gate
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade.link import Link, clock_hint, is_json
+from perpsctl.exchange.echo import terms_apart
 from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
 from perpsctl.wire.advanced_trade import orders, outcomes, requests
 from perpsctl.wire.advanced_trade.faults import ErrorFacts, error_facts
 from perpsctl.wire.guard import WireError, decode, encode
 
-__all__ = ["Writes", "terms_apart"]
+__all__ = ["Writes"]
 
 KNOWN_MAX = 20_000  # order and client ids remembered; the oldest go first
 UNAUTHORIZED = "Unauthorized"  # the whole body of a 401 (ccxt/ccxt#26300)
@@ -197,21 +196,3 @@ def _refused(answer: Answered, facts: ErrorFacts, evidence: str) -> SubmitOutcom
 
 def _rate_limited(facts: ErrorFacts) -> bool:
     return facts.parsed and facts.code in RATE_LIMIT_CODES
-
-
-def terms_apart(
-    found: VenueOrder, order: QuantizedOrder, client_id: ClientOrderId, *, priced: bool = True
-) -> tuple[str, ...]:
-    """In what an order at the venue differs from the one we sent; empty when it is that one. Sizes in coin."""
-    apart = {
-        "client order id": found.client_order_id != client_id,
-        "product": found.product_id != order.product_id,
-        "side": found.side is not order.side,
-        "size": found.size != order.size,
-        "price": priced and found.limit_price != (None if order.intent.type is OrderType.MARKET else order.limit_price),
-        "stop price": priced and found.stop_price != order.stop_price,
-        "type": priced and found.type is not order.intent.type,
-        "time in force": priced and found.tif is not order.intent.tif,
-        "post-only": priced and found.post_only is not None and found.post_only is not order.intent.post_only,
-    }
-    return tuple(name for name, differs in apart.items() if differs)

@@ -16,6 +16,7 @@ from perpsctl.domain.errors import RateLimited
 from perpsctl.domain.ports import Clock
 from perpsctl.exchange.pacing import Budget, Priority
 from perpsctl.exchange.shelves import Level, MemoryShelf, Shelf
+from perpsctl.wire.global_derivatives.methods import METHODS, Purse
 
 __all__ = ["DEFAULT_RATES", "Bucket", "Credits", "Rate", "bucket_of"]
 
@@ -58,21 +59,18 @@ _BURST_MIN = 2  # below it a read, which leaves a reserve untouched, would never
 _OWN = {
     "public/get_instruments": Bucket.INSTRUMENTS,
     "private/get_transaction_log": Bucket.LOG,
-    "private/cancel_all": Bucket.CANCEL_ALL,
-    "private/cancel_by_label": Bucket.CANCEL_ALL,
     "public/auth": Bucket.MATCHING,  # everything depends on it
 }
-_MATCHING = ("private/buy", "private/sell", "private/edit", "private/cancel", "private/close_position")
+_BY_PURSE = {Purse.MATCHING: Bucket.MATCHING, Purse.CANCEL_ALL: Bucket.CANCEL_ALL}
 
 
 def bucket_of(method: str) -> Bucket:
-    """Where a method is counted (reference section 6)."""
+    """Where a method is counted (reference section 6). KeyError for a method that is not in the wire's list."""
     own = _OWN.get(method)
     if own is not None:
         return own
-    if method.startswith(_MATCHING):
-        return Bucket.MATCHING
-    return Bucket.GENERAL if method.startswith("private/") else Bucket.PUBLIC
+    fact = METHODS[method]
+    return _BY_PURSE.get(fact.purse, Bucket.GENERAL if fact.private else Bucket.PUBLIC)
 
 
 class Credits:

@@ -5,7 +5,7 @@ judge. The one repeat of a write is after the venue's own parsed 13004, 13009 or
 was not executed (reference sections 3 and 5, 2026-11-22).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
@@ -15,12 +15,11 @@ from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Gate
 from perpsctl.exchange.credentials import Secret
 from perpsctl.exchange.global_derivatives.faults import failure_of
-from perpsctl.exchange.global_derivatives.rpc import Rpc
+from perpsctl.exchange.global_derivatives.rpc import Params, Rpc
 from perpsctl.exchange.global_derivatives.session import Session
 from perpsctl.exchange.pacing import Priority
 from perpsctl.exchange.retrying import CANCELS, READS, Again, RetryPolicy, repeat
 from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
-from perpsctl.wire.global_derivatives.common import JsonValue
 from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import Reply, RpcError
 
@@ -88,7 +87,7 @@ class Link:
     def read(
         self,
         method: str,
-        params: Mapping[str, JsonValue],
+        params: Params,
         kind: type[T],
         *,
         priority: Priority = Priority.READ,
@@ -99,9 +98,7 @@ class Link:
             lambda until_ns: self._attempt(method, params, kind, priority, until_ns), policy, self.clock, self._ids
         )
 
-    def _attempt(
-        self, method: str, params: Mapping[str, JsonValue], kind: type[T], priority: Priority, until_ns: int
-    ) -> Got[T]:
+    def _attempt(self, method: str, params: Params, kind: type[T], priority: Priority, until_ns: int) -> Got[T]:
         token = self.session.token(priority, until_ns=until_ns) if method.startswith("private/") else None
         self.rpc.paced(method, priority, until_ns=until_ns)
         request_id, ending = self.rpc.post(method, params, None if token is None else token.reveal())
@@ -121,9 +118,7 @@ class Link:
         assert reply.result is not None  # the reader lets exactly one of the two through
         return Got(body=reply.result, answer=ending)
 
-    def write(
-        self, method: str, params: Callable[[], Mapping[str, JsonValue]], kind: type[T], gate: Gate
-    ) -> WriteEnding[T]:
+    def write(self, method: str, params: Callable[[], Params], kind: type[T], gate: Gate) -> WriteEnding[T]:
         """Send a write once. Never raises. `params` is asked when the budget let it through, so its expiry is fresh."""
         ending = self._sent(method, params, kind, gate)
         if isinstance(ending, Told) and ending.reply.error is not None:
@@ -132,9 +127,7 @@ class Link:
                 return self._sent(method, params, kind, gate)
         return ending
 
-    def _sent(
-        self, method: str, params: Callable[[], Mapping[str, JsonValue]], kind: type[T], gate: Gate
-    ) -> WriteEnding[T]:
+    def _sent(self, method: str, params: Callable[[], Params], kind: type[T], gate: Gate) -> WriteEnding[T]:
         until_ns = self.clock.monotonic_ns() + self.rpc.transport.timing.total // _MICROSECOND * 1000
         try:
             token = self.session.token(Priority.WRITE, until_ns=until_ns)

@@ -19,14 +19,15 @@ from perpsctl.exchange.global_derivatives.faults import EXHAUSTED
 from perpsctl.exchange.pacing import Priority
 from perpsctl.exchange.transport import Answered, Ending, Problem, Request, Transport, Written
 from perpsctl.wire.global_derivatives import rpc
-from perpsctl.wire.global_derivatives.common import JsonValue
+from perpsctl.wire.global_derivatives.common import Body, JsonValue
 from perpsctl.wire.guard import WireError
 
-__all__ = ["PREFIX", "Rpc"]
+__all__ = ["PREFIX", "Params", "Rpc"]
 
 PREFIX = "/api/v2/"
 _HUNG_UP = (Problem.RESET, Problem.CUT_SHORT)
 
+Params = Mapping[str, JsonValue] | Body
 T = TypeVar("T")
 
 
@@ -38,9 +39,7 @@ class Rpc:
         self.credits = budget
         self._next_id = int(ids.nonce()[:12], 16)
 
-    def post(
-        self, method: str, params: Mapping[str, JsonValue], token: str | None, *, gate: Gate | None = None
-    ) -> tuple[int, Ending]:
+    def post(self, method: str, params: Params, token: str | None, *, gate: Gate | None = None) -> tuple[int, Ending]:
         """The id it was sent under and how it ended. An unexplained close empties our budget as 10028 does."""
         self._next_id += 1
         request_id = self._next_id

@@ -1,8 +1,8 @@
 """Looking for an order in doubt by every means the venue has, once. Absence here is one observation, not a verdict.
 
-There is no lookup by client order id (reference section 6.7), so: by venue order id where one is known; by complete
-listings of every placement source without a status filter since the send; and by the orders that fills name and the
-listings lack (E2). What carries our id with other terms is reported and never adopted (H10).
+By venue order id where one is known; by the venue's listings since the send, however it lists (US: every placement
+source, no lookup by client id, reference section 6.7; Global: by label, reference section 9); and by the orders that
+fills name and the listings lack (E2). What carries our id with other terms is reported and never adopted (H10).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from perpsctl.domain.orders import Fill, OrderIntent, VenueOrder
 from perpsctl.domain.ports import Clock, Sighting, Sought
 from perpsctl.domain.reports import IntentRecord
 from perpsctl.domain.sameness import terms_apart
-from perpsctl.exchange.advanced_trade.listings import ForeignOrder, Listing
+from perpsctl.exchange.listing import ForeignOrder, Listing
 
 __all__ = ["SKEW_TOLERATED", "Search"]
 
@@ -59,7 +59,7 @@ class Search:
         fills = self.fills_since(sought)
         found = [order for order in listing.orders if order.client_order_id == ours]
         found += self._behind_fills(fills, listing, ours)
-        told = f"{len(listing.orders)} orders on {listing.pages} pages of every source, {len(fills)} fills"
+        told = f"{len(listing.orders)} orders on {listing.pages} pages of {listing.what}, {len(fills)} fills"
         if len({order.venue_order_id for order in found}) > 1:
             ids = ", ".join(sorted(order.venue_order_id for order in found))
             return _contradiction(f"more than one order carries our id: {ids}", listing, told)
