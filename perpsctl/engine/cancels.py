@@ -55,7 +55,7 @@ class Canceller:
     def cancel(self, ids: Sequence[str], *, wait: timedelta = DEFAULT_WAIT) -> CancelReport:
         """Each id, an intent's or the venue's, is proven gone or named as live or unproven when `wait` is over."""
         chase = _Chase()
-        unknown = [order_id for each in ids if (order_id := self._target(each, chase)) is None]
+        unknown = [each for each in ids if not self._target(each, chase)]
         self._drop_strangers(chase)
         if chase.requested:
             self._ask(chase, chase.open)
@@ -102,8 +102,11 @@ class Canceller:
 
     # --- targets ------------------------------------------------------------------------------------------
 
-    def _target(self, text: str, chase: _Chase) -> VenueOrderId | None:
-        """The venue's id for what was typed. An intent without one cannot be cancelled, and that is a problem named."""
+    def _target(self, text: str, chase: _Chase) -> bool:
+        """Every order of the venue that what was typed names is wanted gone; an intent may own several (I1 broken).
+
+        An intent without one cannot be cancelled, and that is a problem named.
+        """
         try:
             record = self._journal.intent(IntentId(text))
         except JournalUnavailable as error:
@@ -111,13 +114,13 @@ class Canceller:
             record = None
         if record is None:
             chase.requested[VenueOrderId(text)] = None
-            return VenueOrderId(text)
+            return True
         if record.venue_order_id is None:
             what = "in doubt: resolve it first" if record.stage.in_doubt else f"{record.stage.value}: nothing rests"
             chase.problems[f"intent {text} has no order at the venue ({what})"] = None
-            return None
-        chase.requested[record.venue_order_id] = None
-        return record.venue_order_id
+            return False
+        chase.requested.update(dict.fromkeys((record.venue_order_id, *record.venue_ids)))
+        return True
 
     def _drop_strangers(self, chase: _Chase) -> None:
         """An id that is neither ours nor a listed derivatives order is not touched: it could be a spot order (design 5)."""

@@ -240,6 +240,7 @@ class Supervisor:
         """Our orders are proven gone or named, the record says that the run ended, and the lease is free."""
         if self._stop_level < 2 and not self._options.dry_run:
             self._cancel_own()
+        self._tell_doubts()
         fills = self._last_fills()
         reads = Reads()
         positions = reads.attempt("positions", self._engine.venue.positions)
@@ -281,6 +282,19 @@ class Supervisor:
         if report.still_live or report.unproven:
             self._problems[f"{len(report.still_live) + len(report.unproven)} of our orders are not proven gone"] = None
             self._exit = ExitCode.PARTLY_DONE if self._exit is ExitCode.DONE else self._exit
+
+    def _tell_doubts(self) -> None:
+        """A run that leaves an order in doubt behind is not done, however well the rest went (L3, I4)."""
+        if self._options.dry_run:
+            return
+        try:
+            doubts = [str(record.intent.id) for record in self._engine.journal.in_doubt()]
+        except JournalUnavailable as error:
+            self._problems[error.message] = None
+            return
+        if doubts:
+            self._problems[f"in doubt at the end: {', '.join(doubts)}; `perpsctl order resolve` looks again"] = None
+            self._exit = ExitCode.UNKNOWN if self._exit is ExitCode.DONE else self._exit
 
     def _last_fills(self) -> tuple[Fill, ...]:
         """The booked fills of the orders this run placed."""

@@ -64,7 +64,9 @@ def watch(
     if positions is None or orders is None:
         unknown.append("positions" if positions is None else "orders")
     elif account is not None:
-        exposed = exposures(positions, merge_live(orders, booked.live))
+        live = merge_live(orders, booked.live)
+        unknown += [f"exposure of {product}: order {order} has no told size" for product, order in live.unsized]
+        exposed = exposures(positions, live)
         over, gross = _over(exposed, marks, account, limits, unknown)
     return Watched(at=now, losses=losses, over=over, gross_over=gross, unknown=tuple(unknown))
 

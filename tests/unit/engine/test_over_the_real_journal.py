@@ -90,6 +90,17 @@ def test_I3_a_lost_request_is_proven_absent_and_its_late_order_adopted(real: Des
     assert real.engine.reconciler.run().matched
 
 
+def test_a_cancel_by_intent_takes_every_order_the_venue_made_of_it(real: Desk) -> None:
+    """I1 is the venue's to break: a second order under one intent is counted, and goes with the first."""
+    real.engine.desk.place(an_intent())
+    real.venue._submit(real.venue.submitted[0])
+    assert len(real.venue.live()) == 2
+    real.engine.reconciler.run()
+    report = real.engine.desk.cancel(["intent-0001"])
+    assert len(report.gone) == 2, report
+    assert real.venue.live() == []
+
+
 def test_I6_a_second_reconcile_writes_nothing(real: Desk) -> None:
     real.engine.desk.place(an_intent())
     real.venue.fill(real.venue.live()[0].venue_order_id)

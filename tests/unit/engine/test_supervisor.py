@@ -93,6 +93,15 @@ def test_a_run_places_counts_cancels_and_ends_clean(house: House) -> None:
     assert "run_stopped" in house.journal.kinds()
 
 
+def test_L3_a_run_that_ends_with_an_order_in_doubt_is_not_done(house: House) -> None:
+    house.venue.endings = ["lost"]
+    result = run(house, Scripted(buy()), ticks=1)
+    assert result.exit_code is ExitCode.UNKNOWN
+    assert any("in doubt" in problem for problem in result.problems)
+    (record,) = house.journal.in_doubt()
+    assert record.intent.id in " ".join(result.problems)
+
+
 def test_resting_entries_are_native_gtd_of_the_ttl(house: House) -> None:
     run(house, Scripted(buy()), ticks=1)
     (sent,) = house.venue.submitted

@@ -161,6 +161,12 @@ def test_a_quiet_account_finds_nothing() -> None:
     assert found.unknown == ()
 
 
+def test_L5_an_order_of_untold_size_is_no_all_clear_R5() -> None:
+    found = look(orders=orders_read(an_order(venue_order_id="v-odd", client_order_id=None, size=None)))
+    assert found.over == {}
+    assert any("v-odd" in what for what in found.unknown)
+
+
 def test_a_loss_is_breached_above_and_not_at_its_bound() -> None:
     at = look(account=an_account(equity="980000"), booked=a_booked(loss_bases=basis("1000000")))
     above = look(account=an_account(equity="979999"), booked=a_booked(loss_bases=basis("1000000")))
