@@ -21,7 +21,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from perpsctl.domain.ports import Clock, Gate
 from perpsctl.exchange.hosts import is_loopback
 
-__all__ = ["IDLE_MAX_NS", "CappedOut", "GatedAdapter", "Sending", "sending"]
+__all__ = ["IDLE_MAX_NS", "CappedOut", "GatedAdapter", "Sending", "resolve", "sending"]
 
 HEADER_BYTES_MAX = 64 * 1024
 WIRE_BYTES_MAX = 11_000_000  # a body of 10 MB (S4) with its chunk frames
@@ -137,7 +137,7 @@ class _GatedMixin(urllib3.connection.HTTPConnection):
         call = sending.get()
         host, port = self._dns_host, self.port
         try:
-            addresses = _resolve(host, port, call.left(connecting=True))
+            addresses = resolve(host, port, call.left(connecting=True))
         except TimeoutError as late:
             raise ConnectTimeoutError(self, f"no address of {host} in time") from late
         except socket.gaierror as unknown:
@@ -233,7 +233,7 @@ class GatedAdapter(HTTPAdapter):
         self.poolmanager.clear()
 
 
-def _resolve(host: str, port: int, seconds: float) -> list[Any]:
+def resolve(host: str, port: int, seconds: float) -> list[Any]:
     """The addresses of `host`. The system's resolver takes no time-out, so a thread waits for it and we for the thread."""
     if is_loopback(host):
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
