@@ -10,6 +10,10 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from perpsctl.wire.reading import is_absent
+
+__all__ = ["Amount", "Body", "Money", "NullableBody", "Number", "RequestBody", "is_absent"]
+
 Number = Annotated[str, msgspec.Meta(extra={"holds": "number"})]  # a plain decimal; "" is "no value"
 
 
@@ -43,8 +47,3 @@ class Amount(Body, frozen=True, kw_only=True, gc=False):
 
 # Flat text in some bodies, an Amount in others, for the same field (reference 7, conflicting sources).
 Money = Number | Amount
-
-
-def is_absent(value: object) -> bool:
-    """True when the venue sent nothing, null, or the empty text that stands for "no value" (reference 3, fault E16)."""
-    return value is UNSET or value is None or value == ""

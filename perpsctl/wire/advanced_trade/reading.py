@@ -5,71 +5,67 @@ be read is a WireError naming the field.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Context, Decimal, localcontext
-from enum import StrEnum
-from typing import Any, TypeVar
+from decimal import Decimal
 
 from msgspec import UnsetType
 
-from perpsctl.domain.ids import ProductId, VenueOrderId
-from perpsctl.domain.numbers import Notional, Price, Size
-from perpsctl.domain.sides import Side
+from perpsctl.domain.numbers import Notional, Price
 from perpsctl.wire.advanced_trade.common import Amount, is_absent
 from perpsctl.wire.guard import WireError, number
+from perpsctl.wire.reading import (
+    Text,
+    coin,
+    each,
+    flag,
+    no_two_alike,
+    order_id,
+    product_id,
+    required,
+    side,
+    since_epoch,
+    text,
+    venue_id,
+    word,
+)
 
-Text = str | UnsetType | None
+__all__ = [
+    "Figure",
+    "Text",
+    "above_zero",
+    "coin",
+    "each",
+    "figure",
+    "figure_or_none",
+    "flag",
+    "interval_or_none",
+    "moment",
+    "moment_or_none",
+    "no_two_alike",
+    "not_below_zero",
+    "notional_or_none",
+    "order_id",
+    "price",
+    "price_or_none",
+    "product_id",
+    "required",
+    "rfc3339",
+    "side",
+    "text",
+    "unix_millis",
+    "unix_seconds",
+    "venue_id",
+    "word",
+]
+
 Figure = str | Amount | UnsetType | None
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_SECOND = 253402300799  # of year 9999
 _MOMENT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))",
     re.ASCII,
 )
 _DURATION = re.compile(r"([0-9]{1,7})s", re.ASCII)
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", re.ASCII)
-_WIDE = Context(prec=120)  # two numbers of 40 digits multiply without rounding
-
-E = TypeVar("E", bound=StrEnum)
-T = TypeVar("T")
-
-
-def required(value: T | UnsetType | None, field: str) -> T:
-    """The value; WireError when it is absent. An empty list is a value, an empty text is not."""
-    if is_absent(value):
-        raise WireError(f"{field} is missing")
-    return value  # type: ignore[return-value]  # is_absent ruled out UnsetType and None
-
-
-def text(value: Text) -> str:
-    """The text, "" when absent."""
-    return value if isinstance(value, str) else ""
-
-
-def flag(value: bool | UnsetType | None, field: str) -> bool:
-    """The flag; WireError when absent: no answer is not "no"."""
-    return required(value, field)
-
-
-def venue_id(value: Text, field: str) -> str:
-    """An id that may stand in a path or a query: letters, digits and `_.:-`, at most 128 (fault H11)."""
-    found = required(value, field)
-    if _ID.fullmatch(found) is None:
-        raise WireError(f"{field} is not an id")
-    return found
-
-
-def product_id(value: Text, field: str = "product_id") -> ProductId:
-    """A product's id, safe in a path."""
-    return ProductId(venue_id(value, field))
-
-
-def order_id(value: Text, field: str = "order_id") -> VenueOrderId:
-    """An order's id, safe in a path."""
-    return VenueOrderId(venue_id(value, field))
 
 
 def figure_or_none(value: Figure, field: str) -> Decimal | None:
@@ -129,25 +125,6 @@ def notional_or_none(value: Figure, field: str) -> Notional | None:
     return None if found is None else Notional(found)
 
 
-def coin(units: Decimal, unit_size: Decimal) -> Size:
-    """Venue units (contracts, or coin itself with a unit of 1) in coin, without rounding."""
-    with localcontext(_WIDE):
-        return Size(units * unit_size)
-
-
-def side(value: Text, field: str = "side") -> Side:
-    """BUY or SELL in any case; any other word is a WireError, for nothing can be concluded from it."""
-    word = required(value, field).upper()
-    if word not in ("BUY", "SELL"):
-        raise WireError(f"{field} is neither BUY nor SELL: {word}")
-    return Side.BUY if word == "BUY" else Side.SELL
-
-
-def word(value: Text, known: Mapping[str, E], otherwise: E) -> E:
-    """The venue's word in ours, `otherwise` for a word we do not know; whoever calls keeps the raw text."""
-    return known.get(text(value).upper(), otherwise)
-
-
 def moment(value: Text, field: str) -> datetime:
     """An RFC 3339 time with 0 to 9 fraction digits, `Z` or an offset, as UTC (fault T5).
 
@@ -179,18 +156,12 @@ def moment_or_none(value: Text, field: str) -> datetime | None:
 
 def unix_seconds(value: Figure, field: str) -> datetime:
     """Unix seconds as UTC."""
-    return _since_epoch(not_below_zero(value, field), 1, field)
+    return since_epoch(not_below_zero(value, field), 1, field)
 
 
 def unix_millis(value: Figure, field: str) -> datetime:
     """Unix milliseconds as UTC."""
-    return _since_epoch(not_below_zero(value, field), 1000, field)
-
-
-def _since_epoch(units: Decimal, per_second: int, field: str) -> datetime:
-    if units > _LAST_SECOND * per_second:
-        raise WireError(f"{field} is not a time")
-    return _EPOCH + timedelta(microseconds=int(units * 1_000_000 / per_second))
+    return since_epoch(not_below_zero(value, field), 1000, field)
 
 
 def rfc3339(at: datetime) -> str:
@@ -203,17 +174,3 @@ def interval_or_none(value: Text) -> timedelta | None:
     """A length like `3600s`; None when absent, zero, or a spelling we do not know (then nothing is computed from it)."""
     found = _DURATION.fullmatch(text(value))
     return timedelta(seconds=int(found[1])) or None if found else None
-
-
-def no_two_alike(names: Iterable[str], what: str) -> None:
-    """Raises WireError when a name comes twice: a list with two answers for one thing is no answer (fault H12)."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise WireError(f"{what} is listed twice: {name}")
-        seen.add(name)
-
-
-def each(rows: tuple[Any, ...] | UnsetType | None, field: str, convert: Callable[[Any], T]) -> tuple[T, ...]:
-    """Every row converted. A reply without the list is a WireError: it does not say that there are none (L5)."""
-    return tuple(convert(row) for row in required(rows, field))
