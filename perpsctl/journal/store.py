@@ -56,7 +56,7 @@ from perpsctl.journal.head import Head, HeadNote
 from perpsctl.journal.history import History, rows_since
 from perpsctl.journal.ledger import flow_of
 from perpsctl.journal.schema import events, snapshots
-from perpsctl.journal.snapshots import state_of, state_text
+from perpsctl.journal.snapshots import of_this_form, state_of, state_text
 
 SNAPSHOT_EVERY = 1000
 SNAPSHOTS_KEPT = 2
@@ -557,6 +557,8 @@ class SqlJournal:
         sealed = self._chain.state_hash(self._account, kept.seq, kept.chain, kept.state)
         if sealed != kept.hash:
             raise corrupt(kept.seq, "its snapshot was changed")
+        if not of_this_form(kept.state):
+            return State(self._account, seq=0, head=GENESIS), 0
         try:
             state = state_of(kept.state)
         except (Unreadable, NotANumber) as trouble:
