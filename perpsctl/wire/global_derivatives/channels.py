@@ -52,7 +52,7 @@ def data_type(channel: str) -> Any:
     name = "user." + channel.removeprefix(_ISOLATED) if channel.startswith(_ISOLATED) else channel
     parts = name.split(".")
     if parts[0] == "book":
-        return market.BookImage if len(parts) == 5 else market.BookChange
+        return market.BookImage if len(parts) > 3 else market.BookChange
     for length in range(min(len(parts), 2), 0, -1):
         found = _BY_PREFIX.get(".".join(parts[:length]))
         if found is not None:

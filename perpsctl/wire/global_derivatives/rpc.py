@@ -144,17 +144,30 @@ def encode_result(
     result: object, request_id: RequestId | None, *, us_in: int, us_out: int, testnet: bool = False
 ) -> bytes:
     """A successful reply with `result`: a struct, a tuple of structs, or plain values."""
-    return encode(_head(request_id) | {"result": result} | _tail(us_in, us_out, testnet))
+    return _encode(request_id, result, None, us_in, us_out, testnet)
 
 
 def encode_error(
     error: RpcError, request_id: RequestId | None, *, us_in: int, us_out: int, testnet: bool = False
 ) -> bytes:
     """A refusal; `data` is left out when there is none."""
-    told: dict[str, object] = {"code": error.code, "message": error.message}
-    if error.data is not None:
-        told["data"] = error.data
-    return encode(_head(request_id) | {"error": told} | _tail(us_in, us_out, testnet))
+    return _encode(request_id, None, error, us_in, us_out, testnet)
+
+
+def _encode(
+    request_id: RequestId | None, result: object, error: RpcError | None, us_in: int, us_out: int, testnet: bool
+) -> bytes:
+    return encode_reply(
+        Reply(
+            id=request_id,
+            result=result,
+            error=error,
+            us_in=us_in,
+            us_out=us_out,
+            us_diff=us_out - us_in,
+            testnet=testnet,
+        )
+    )
 
 
 def encode_notification(channel: str, data: object) -> bytes:
@@ -167,12 +180,21 @@ def encode_heartbeat(kind: str) -> bytes:
     return encode({"jsonrpc": VERSION, "method": "heartbeat", "params": {"type": kind}})
 
 
+def encode_reply(reply: "Reply[Any]") -> bytes:
+    """A reply as it was told: what it did not tell is left out."""
+    told: dict[str, object] = _head(reply.id)
+    told |= {"error": _fault_of(reply.error)} if reply.error is not None else {"result": reply.result}
+    rest = {"usIn": reply.us_in, "usOut": reply.us_out, "usDiff": reply.us_diff, "testnet": reply.testnet}
+    return encode(told | {name: value for name, value in rest.items() if value is not None})
+
+
+def _fault_of(error: RpcError) -> dict[str, object]:
+    told: dict[str, object] = {"code": error.code, "message": error.message}
+    return told if error.data is None else told | {"data": error.data}
+
+
 def _head(request_id: RequestId | None) -> dict[str, object]:
     return {"jsonrpc": VERSION} if request_id is None else {"jsonrpc": VERSION, "id": request_id}
-
-
-def _tail(us_in: int, us_out: int, testnet: bool) -> dict[str, object]:
-    return {"usIn": us_in, "usOut": us_out, "usDiff": us_out - us_in, "testnet": testnet}
 
 
 def decode_reply(body: bytes, result_type: type[T]) -> Reply[T]:
