@@ -26,11 +26,12 @@ from perpsctl.domain.orders import (
 from perpsctl.domain.ports import Clock, Gate, Sighting, Sought, Venue
 from perpsctl.domain.products import DoubtTerms, Product, VenueCapabilities, VenueId
 from perpsctl.domain.reports import KeyFacts
-from perpsctl.exchange.advanced_trade.candles import granularity_of, windows
+from perpsctl.exchange.advanced_trade.candles import BARS_PER_REQUEST, granularity_of
 from perpsctl.exchange.advanced_trade.catalogue import Catalogue
 from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
 from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL, Lists
 from perpsctl.exchange.advanced_trade.writes import Writes
+from perpsctl.exchange.bars import windows
 from perpsctl.exchange.credentials import Credentials
 from perpsctl.exchange.hosts import Endpoint
 from perpsctl.exchange.listing import ForeignOrder, Listing, merged
@@ -168,7 +169,7 @@ class AdvancedTradeVenue:
         product = self._catalogue.known(product_id)
         path = f"/products/{in_path(product_id)}/candles"
         found: dict[datetime, Candle] = {}
-        for first, last in windows(start, end, granularity):
+        for first, last in windows(start, end, granularity, bars=BARS_PER_REQUEST):
             query = (("start", str(first)), ("end", str(last)), ("granularity", name), ("limit", "350"))
             reply = self._link.read(Ask(path=path, public_path=f"/market{path}", query=query), market.CandlesReply)
             with strangeness(f"candles of {product_id}"):
