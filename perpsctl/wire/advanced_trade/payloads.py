@@ -5,15 +5,15 @@ Names of the global venue begin with `http_`, `rpc_`, `ws_` or `req_`. What has 
 methods, unknown names) is read as plain values only.
 """
 
-import re
 from typing import Final
 
 import msgspec
 
 from perpsctl.wire.advanced_trade import accounts, faults, futures, market, orders, socket
 from perpsctl.wire.guard import WireError, check, decode, decoder
+from perpsctl.wire.venues import of_global_venue
 
-_GLOBAL_VENUE = re.compile(r"^(http|rpc|ws|req)_", re.ASCII)
+__all__ = ["PAYLOADS", "known_prefix", "of_global_venue", "payload_type", "read_payload"]
 
 PAYLOADS: Final[dict[str, type[msgspec.Struct]]] = {
     # market
@@ -105,11 +105,6 @@ _BARE_FORM: Final[dict[type[msgspec.Struct], tuple[str, type[msgspec.Struct]]]] 
     futures.FuturesPositionReply: ("position", futures.FuturesPositionBody),
     futures.BalanceSummaryReply: ("balance_summary", futures.BalanceSummary),
 }
-
-
-def of_global_venue(stem: str) -> bool:
-    """True when a payload of this name belongs to the global venue."""
-    return _GLOBAL_VENUE.match(stem) is not None
 
 
 def known_prefix(stem: str) -> str | None:

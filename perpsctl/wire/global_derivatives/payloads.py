@@ -5,18 +5,29 @@ reply to `private/buy`); the longest known method wins. Socket frames and reques
 is read as plain values only.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from perpsctl.wire import guard
 from perpsctl.wire.global_derivatives import channels, rpc
-from perpsctl.wire.global_derivatives.common import Body, fitted
+from perpsctl.wire.global_derivatives.common import Body, encode, fitted
 from perpsctl.wire.global_derivatives.methods import METHODS
 from perpsctl.wire.global_derivatives.trading import CancelledGroup, OrderHistoryPage
 from perpsctl.wire.guard import PlainJson, WireError
+from perpsctl.wire.venues import of_global_venue, without_mark
 
-_GLOBAL_VENUE = re.compile(r"^(http|rpc|ws|req)_", re.ASCII)
+__all__ = [
+    "Bare",
+    "Message",
+    "Payload",
+    "TypedRequest",
+    "known_prefix",
+    "of_global_venue",
+    "plain_payload",
+    "read_payload",
+    "write_payload",
+]
+
 _BY_SHORT_NAME: Final = {name.partition("/")[2]: fact for name, fact in METHODS.items() if fact.private} | {
     name.partition("/")[2]: fact for name, fact in METHODS.items() if not fact.private
 }
@@ -50,18 +61,14 @@ class Bare:
 Payload = rpc.Reply[Any] | TypedRequest | Message | Bare
 
 
-def of_global_venue(stem: str) -> bool:
-    """True when a payload of this name belongs to this venue."""
-    return _GLOBAL_VENUE.match(stem) is not None
-
-
 def known_prefix(stem: str) -> str | None:
     """The longest known method, without its room, that a payload's name begins with; None when there is none."""
-    words = _GLOBAL_VENUE.sub("", stem).split("_")
+    words = without_mark(stem).split("_")
     if words[0] in ("public", "private"):
         words = words[1:]
     names = ("_".join(words[:length]) for length in range(len(words), 0, -1))
-    return next((name for name in names if name in _BY_SHORT_NAME), None)
+    told = (name if name in _BY_SHORT_NAME else f"get_{name}" for name in names)
+    return next((name for name in told if name in _BY_SHORT_NAME), None)
 
 
 def read_payload(stem: str, body: bytes) -> Payload | None:
@@ -111,12 +118,12 @@ def _message(body: bytes) -> Message | None:
 def write_payload(payload: Payload) -> bytes:
     """The payload as it travels."""
     if isinstance(payload, TypedRequest):
-        return rpc.encode_request(payload.method, payload.params, 0 if payload.id is None else payload.id)
+        return rpc.encode_request(payload.method, payload.params, payload.id)
     if isinstance(payload, Message):
         if payload.channel:
             return rpc.encode_notification(payload.channel, payload.data)
         return rpc.encode_heartbeat(payload.kind)
-    return rpc.encode(payload.result) if isinstance(payload, Bare) else rpc.encode_reply(payload)
+    return encode(payload.result) if isinstance(payload, Bare) else rpc.encode_reply(payload)
 
 
 def plain_payload(body: bytes) -> PlainJson:

@@ -115,9 +115,9 @@ class _Fault(Body, frozen=True, kw_only=True):
 # --- to the venue ------------------------------------------------------------------------------------
 
 
-def encode_request(method: str, params: Mapping[str, JsonValue] | Body, request_id: RequestId = 1) -> bytes:
+def encode_request(method: str, params: Mapping[str, JsonValue] | Body, request_id: RequestId | None = 1) -> bytes:
     """One request; numbers are plain digits and never text. TypeError for a float anywhere in it."""
-    return encode({"jsonrpc": VERSION, "id": request_id, "method": method, "params": params})
+    return encode(_head(request_id) | {"method": method, "params": params})
 
 
 def decode_request(body: bytes) -> Request:
