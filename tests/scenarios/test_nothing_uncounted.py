@@ -204,7 +204,7 @@ def test_R1_a_halt_that_stands_in_the_journal_alone_stops_a_strategys_way_out_to
         world.journal.record_halt(engaged=True, reason="another host", by="op")
         return read(product, depth)
 
-    world.venue.book = halted_elsewhere  # type: ignore[method-assign]
+    world.venue.__dict__["book"] = halted_elsewhere
     assert codes(world.engine.desk.place(way_out)) == {DenialCode.HALTED}
     assert world.engine.exits.close(product_id).after == 0  # the switch's road passes
 
