@@ -5,12 +5,13 @@ Every write carries `valid_until`: after that moment the engine never starts it,
 our monotonic count, so that a step of our wall clock moves nothing.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from perpsctl.domain.accounts import ServerTime
 from perpsctl.domain.ports import Clock
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.global_derivatives.moments import EPOCH, MILLISECOND, millis
 from perpsctl.exchange.pacing import Priority
 from perpsctl.wire.global_derivatives import params
 from perpsctl.wire.guard import WireError
@@ -19,8 +20,6 @@ __all__ = ["MEASURED_AT_MOST", "WRITE_TTL", "VenueClock"]
 
 WRITE_TTL = timedelta(seconds=5)
 MEASURED_AT_MOST = timedelta(seconds=60)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _YEAR_2000_MS = 946_684_800_000
 _YEAR_2100_MS = 4_102_444_800_000
@@ -42,12 +41,12 @@ class VenueClock:
         answer = got.answer
         half_trip = timedelta(microseconds=(answer.arrived_ns - answer.sent_ns) // 2000)
         ours = answer.arrived - half_trip
-        self._theirs = theirs + _MILLISECOND / 2
+        self._theirs = theirs + MILLISECOND / 2
         self._at_ns = answer.sent_ns + (answer.arrived_ns - answer.sent_ns) // 2
         return ServerTime(
             venue_time=theirs,
             skew=self._theirs - ours,
-            uncertainty=half_trip + _MILLISECOND / 2,
+            uncertainty=half_trip + MILLISECOND / 2,
             as_of=ours,
         )
 
@@ -61,11 +60,11 @@ class VenueClock:
         """The venue's clock now and 5 s, in its milliseconds. `ensure_fresh` comes first."""
         assert self._theirs is not None
         elapsed = timedelta(microseconds=(self._clock.monotonic_ns() - self._at_ns) // 1000)
-        return (self._theirs + elapsed + WRITE_TTL - _EPOCH) // _MILLISECOND
+        return millis(self._theirs + elapsed + WRITE_TTL)
 
 
 def _moment(got: Got[int]) -> datetime:
     with strangeness("the venue's clock"):
         if not _YEAR_2000_MS <= got.body <= _YEAR_2100_MS:
             raise WireError("no moment of this century")
-    return _EPOCH + got.body * _MILLISECOND
+    return EPOCH + got.body * MILLISECOND

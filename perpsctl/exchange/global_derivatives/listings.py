@@ -1,0 +1,245 @@
+"""Orders and fills read whole: cross and isolated, resting and triggered, the recent window joined with the history.
+
+The venue keeps two windows: 30 minutes of orders and 24 hours of trades at once, older ones with an indexing delay and
+without the recent (reference section 8.5, 2026-11-22). A list that could not be read whole is an error, never a shorter
+list (E21, L5). Rows of instruments that are no USDC perpetuals are kept apart.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from perpsctl.domain.errors import VenueRefusedRequest, VenueSpokeStrangely
+from perpsctl.domain.ids import ClientOrderId, VenueOrderId
+from perpsctl.domain.orders import Fill, VenueOrder
+from perpsctl.domain.ports import Clock
+from perpsctl.domain.text import shown
+from perpsctl.exchange.answers import strangeness
+from perpsctl.exchange.global_derivatives.catalogue import CURRENCY, Catalogue, is_perpetual
+from perpsctl.exchange.global_derivatives.link import Link
+from perpsctl.exchange.global_derivatives.moments import EPOCH, millis
+from perpsctl.exchange.listing import ForeignOrder, Listing, merged
+from perpsctl.exchange.pacing import Priority
+from perpsctl.exchange.pages import Pages
+from perpsctl.wire.global_derivatives import convert_orders, params, trading
+
+__all__ = ["NOT_FOUND", "Lists"]
+
+ROWS = 1000  # the most one page may hold
+NOT_FOUND = ("order_not_found", "not_owner_of_order")
+_AHEAD = timedelta(minutes=5)  # the venue's clock may be before ours
+_Orders = tuple[trading.Order, ...]
+_Trades = tuple[trading.UserTrade, ...]
+
+
+class Lists:
+    """The listings of one key."""
+
+    def __init__(self, link: Link, catalogue: Catalogue, clock: Clock) -> None:
+        self._link = link
+        self._catalogue = catalogue
+        self._clock = clock
+        self._isolated: set[VenueOrderId] = set()  # orders that were seen to be isolated
+
+    # --- orders ----------------------------------------------------------------------------------------------
+
+    def open(self) -> Listing:
+        """Every order that rests or waits for its trigger, cross and isolated, in one listing."""
+        return self._listed("private/get_open_orders", params.OrdersParams(type="all", include_isolated=True))
+
+    def by_label(self, label: ClientOrderId) -> Listing:
+        """The orders that carry this label: the recent ones in any state, then the open ones."""
+        asked = params.OrdersParams(currency=CURRENCY, label=label, include_isolated=True)
+        recent = self._listed("private/get_order_state_by_label", asked)
+        asked = params.OrdersParams(currency=CURRENCY, label=label)
+        standing = self._listed("private/get_open_orders_by_label", asked)
+        return joined([recent, standing], what="the lists by label")
+
+    def since(self, start: datetime) -> Listing:
+        """Every order created at or after `start` that the venue still tells of, in whatever state."""
+        parts = [self.open(), self._history(start, historical=False), self._history(start, historical=True)]
+        whole = joined(parts, what="open orders, recent and old history")
+        kept = tuple(order for order in whole.orders if order.created is None or order.created >= start)
+        return Listing(orders=kept, foreign=whole.foreign, as_of=whole.as_of, pages=whole.pages, what=whole.what)
+
+    def one(self, order_id: VenueOrderId, priority: Priority = Priority.READ) -> VenueOrder | None:
+        """The order, asked for as cross and as isolated; None only when the venue knows neither."""
+        first = order_id in self._isolated
+        for isolated in (first, not first):
+            found = self._state(order_id, priority, isolated=isolated)
+            if found is not None:
+                return found
+        return None
+
+    def is_isolated(self, order_id: VenueOrderId) -> bool:
+        """True when the order was seen to belong to an isolated position."""
+        return order_id in self._isolated
+
+    def _state(self, order_id: VenueOrderId, priority: Priority, *, isolated: bool) -> VenueOrder | None:
+        asked = (
+            params.OrderIdParams(order_id=order_id, isolated=True)
+            if isolated
+            else params.OrderIdParams(order_id=order_id)
+        )
+        try:
+            got = self._link.read("private/get_order_state", asked, trading.Order, priority=priority)
+        except VenueRefusedRequest as refused:
+            if refused.reason in NOT_FOUND:
+                return None
+            raise
+        with strangeness(f"order {shown(order_id, 80)}"):
+            if got.body.order_id != order_id:
+                raise VenueSpokeStrangely("the venue answered with another order than was asked for")
+            if not is_perpetual(got.body.instrument_name):
+                raise VenueRefusedRequest(
+                    f"order {shown(order_id, 80)} is no perpetual's",
+                    reason="out_of_scope",
+                    fix="spot orders are not touched",
+                )
+            self._learn(got.body)
+        sizes = self._catalogue.sizes_with((got.body.instrument_name,))
+        with strangeness(f"order {shown(order_id, 80)}"):
+            return convert_orders.order_from(got.body, sizes, got.answer.asked)
+
+    def _history(self, start: datetime, *, historical: bool) -> Listing:
+        """The closed orders of one window, page by page; it ends early where rows are told newest first and too old."""
+        pages = Pages("orders")
+        parts: list[Listing] = []
+        while True:
+            asked = params.OrdersParams(
+                currency=CURRENCY,
+                kind="future",
+                count=ROWS,
+                offset=pages.count * ROWS,
+                include_old=True,
+                include_unfilled=True,
+                historical=historical,
+            )
+            got = self._link.read("private/get_order_history_by_currency", asked, _Orders)
+            parts.append(self._listing(got.body, got.answer.asked))
+            more = len(got.body) >= ROWS and not all_older(got.body, start)
+            if not pages.turn(str(pages.count + 1) if more else None, rows=len(got.body)):
+                return joined(parts, what="history")
+
+    def _listed(self, method: str, asked: params.OrdersParams) -> Listing:
+        got = self._link.read(method, asked, _Orders)
+        return self._listing(got.body, got.answer.asked)
+
+    def _listing(self, rows: Sequence[trading.Order], asked: datetime) -> Listing:
+        ours: list[VenueOrder] = []
+        foreign: list[ForeignOrder] = []
+        sizes = self._catalogue.sizes_with(row.instrument_name for row in rows)
+        with strangeness("the list of orders"):
+            for row in rows:
+                if is_perpetual(row.instrument_name):
+                    self._learn(row)
+                    ours.append(convert_orders.order_from(row, sizes, asked))
+                else:
+                    foreign.append(_foreign(row))
+        return Listing(orders=merged(ours), foreign=tuple(foreign), as_of=asked, pages=1)
+
+    def _learn(self, row: trading.Order) -> None:
+        if row.isolated is True and isinstance(row.order_id, str):
+            self._isolated.add(VenueOrderId(row.order_id))
+
+    # --- fills -----------------------------------------------------------------------------------------------
+
+    def fills(self, since: datetime | None, *, label: ClientOrderId | None = None) -> tuple[Fill, ...]:
+        """Fills from `since` on, all there are without it, oldest first; with `label` only those of its orders."""
+        start = EPOCH if since is None else since
+        rows = [*self._trades(start, historical=True), *self._trades(start, historical=False)]
+        if label is not None:
+            rows = [row for row in rows if row.label == label]
+        return tuple(fill for fill in self._fills_of(rows) if fill.time >= start)
+
+    def fills_of(self, order_id: VenueOrderId) -> tuple[Fill, ...]:
+        """Every fill of one order, from both windows."""
+        rows: list[trading.UserTrade] = []
+        isolated = True if order_id in self._isolated else None
+        for historical in (True, False):
+            asked = params.OrderIdParams(order_id=order_id, sorting="asc", historical=historical)
+            if isolated:
+                asked = params.OrderIdParams(order_id=order_id, sorting="asc", historical=historical, isolated=True)
+            try:
+                rows += self._link.read("private/get_user_trades_by_order", asked, _Trades).body
+            except VenueRefusedRequest as refused:
+                if refused.reason not in NOT_FOUND:
+                    raise
+        if any(row.order_id != order_id for row in rows):
+            raise VenueSpokeStrangely(f"fills of another order than {shown(order_id, 80)} were sent")
+        return self._fills_of(rows)
+
+    def _fills_of(self, rows: Sequence[trading.UserTrade]) -> tuple[Fill, ...]:
+        """Each fill of a perpetual once, by (fee currency, trade id), oldest first; one told in two ways is an error."""
+        ours = [row for row in rows if is_perpetual(row.instrument_name)]
+        sizes = self._catalogue.sizes_with(row.instrument_name for row in ours)
+        with strangeness("the list of fills"):
+            return convert_orders.fills_from(ours, sizes)
+
+    def _trades(self, start: datetime, *, historical: bool) -> list[trading.UserTrade]:
+        """One window from `start` on. Pages begin at the last moment seen, so none is lost and some come twice."""
+        pages = Pages("fills")
+        found: list[trading.UserTrade] = []
+        at = millis(start)
+        end = millis(self._clock.now() + _AHEAD)
+        while True:
+            asked = params.TradesParams(
+                currency=CURRENCY,
+                kind="future",
+                start_timestamp=at,
+                end_timestamp=end,
+                count=ROWS,
+                sorting="asc",
+                historical=historical,
+            )
+            got = self._link.read("private/get_user_trades_by_currency_and_time", asked, trading.UserTrades)
+            rows = got.body.trades
+            if not isinstance(rows, tuple):
+                raise VenueSpokeStrangely("the list of fills has no rows at all, not even none")
+            found += rows
+            last = _latest(rows)
+            if got.body.has_more is not True:
+                return found
+            pages.turn(str(last), rows=len(rows))
+            at = last
+
+
+def joined(parts: Sequence[Listing], *, what: str) -> Listing:
+    """Several listings as one, each order once."""
+    return Listing(
+        orders=merged([order for part in parts for order in part.orders]),
+        foreign=tuple({order.venue_order_id: order for part in parts for order in part.foreign}.values()),
+        as_of=min(part.as_of for part in parts),
+        pages=sum(part.pages for part in parts),
+        what=what,
+    )
+
+
+def all_older(rows: Sequence[trading.Order], start: datetime) -> bool:
+    """True when the page runs newest first and ends before `start`: what follows is older still."""
+    made = [row.creation_timestamp for row in rows]
+    told = [at for at in made if isinstance(at, int)]
+    newest_first = len(told) == len(made) and told == sorted(told, reverse=True)
+    return newest_first and bool(told) and told[-1] < millis(start)
+
+
+def _latest(rows: Sequence[trading.UserTrade]) -> int:
+    if not rows:
+        raise VenueSpokeStrangely("the list of fills is incomplete: a page without rows promises more")
+    last = max((row.timestamp for row in rows if isinstance(row.timestamp, int)), default=None)
+    if last is None:
+        raise VenueSpokeStrangely("the list of fills is incomplete: its rows tell no time")
+    return last
+
+
+def _foreign(row: trading.Order) -> ForeignOrder:
+    def word(value: object) -> str:
+        return shown(value, 80) if isinstance(value, str) else ""
+
+    return ForeignOrder(
+        venue_order_id=word(row.order_id),
+        client_order_id=word(row.label),
+        product_id=word(row.instrument_name),
+        product_type="spot or other",
+        side=word(row.direction),
+        status=word(row.order_state),
+    )
