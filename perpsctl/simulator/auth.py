@@ -22,6 +22,7 @@ PUBLIC_HOST = "api.coinbase.com"  # tokens made with the SDK's own helper carry 
 ISSUERS = frozenset({"cdp", "coinbase-cloud"})
 NOT_BEFORE_LEEWAY_S = 5  # below the 30 s of fault A1: a clock that far ahead must be refused
 # No leeway at the other end: whoever waits for a token to expire must be able to rely on it (design: bound on doubt).
+LOGIN_LIFE_MAX_S = 120  # of a token for `public/auth`
 _MAX_TOKEN = 4096
 _SECP256R1 = ec.ECDSA(hashes.SHA256())
 
@@ -50,6 +51,23 @@ def verify(
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN:
         return Refusal(reason="no bearer token")
+    return _caller(token, now=now, keys=keys, request=((method, path), connected_host))
+
+
+def verify_login(token: str, *, now: datetime, keys: KeyRing) -> Principal | Refusal:
+    """The caller behind a token handed to the gateway's `public/auth`: no request line is signed there.
+
+    The official SDK signs none; other clients do, and the gateway seems to accept all (Global Derivatives reference
+    section 3, 2026-11-22): whatever is named is not looked at. A token lives 120 s at most.
+    """
+    if len(token) > _MAX_TOKEN:
+        return Refusal(reason="not a token")
+    return _caller(token, now=now, keys=keys, request=None)
+
+
+def _caller(
+    token: str, *, now: datetime, keys: KeyRing, request: tuple[tuple[str, str], str] | None
+) -> Principal | Refusal:
     parts = token.split(".")
     if len(parts) != 3:
         return Refusal(reason="not a token")
@@ -65,20 +83,20 @@ def verify(
         return Refusal(reason="unknown key" if key is None else "key is deleted")
     if not _signed_by(key.public_key, header.get("alg"), signature, f"{parts[0]}.{parts[1]}".encode("ascii")):
         return Refusal(reason="signature")
-    complaint = _claims_complaint(claims, key=key, request_line=(method, path), host=connected_host, now=now)
+    complaint = _claims_complaint(claims, key=key, request=request, now=now)
     if complaint:
         return Refusal(reason=complaint)
     return Principal(key=key, expires_at=int(str(claims["exp"])))
 
 
 def _claims_complaint(
-    claims: dict[str, object], *, key: KeyRecord, request_line: tuple[str, str], host: str, now: datetime
+    claims: dict[str, object], *, key: KeyRecord, request: tuple[tuple[str, str], str] | None, now: datetime
 ) -> str:
     if claims.get("sub") not in (key.name, key.key_id):
         return "subject"
     if claims.get("iss") not in ISSUERS:
         return "issuer"
-    if not _names_request(claims, request_line, host):
+    if request is not None and not _names_request(claims, *request):
         return "uri"
     begins, ends = claims.get("nbf"), claims.get("exp")
     if isinstance(begins, bool) or isinstance(ends, bool) or not isinstance(begins, int) or not isinstance(ends, int):
@@ -88,6 +106,8 @@ def _claims_complaint(
         return "not valid yet"
     if ends <= seconds:
         return "expired"
+    if request is None and ends - begins > LOGIN_LIFE_MAX_S:
+        return "lives too long"
     return ""
 
 

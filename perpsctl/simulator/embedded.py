@@ -10,6 +10,7 @@ from pathlib import Path
 
 from perpsctl.simulator.clock import Clock
 from perpsctl.simulator.exchange import Exchange
+from perpsctl.simulator.faces.global_venue import GlobalFace
 from perpsctl.simulator.faces.routes import Switches
 from perpsctl.simulator.faces.us import UsFace
 from perpsctl.simulator.identity import KeyRing, ThrowAwayKey, throw_away_keys, write_key_files
@@ -19,7 +20,7 @@ KEYS_FOLDER = "keys"
 
 
 class Embedded:
-    """An exchange, its US face and its throw-away keys. With `folder`, the key files stand in `folder/keys`."""
+    """An exchange, its two faces and its throw-away keys. With `folder`, the key files stand in `folder/keys`."""
 
     def __init__(
         self, clock: Clock, options: Options | None = None, *, folder: Path | None = None, accounts_before: int = 0
@@ -30,6 +31,7 @@ class Embedded:
         self.exchange = Exchange(clock, chosen)
         self.keys = KeyRing(())
         self.us = UsFace(self.exchange, self.keys)
+        self.global_ = GlobalFace(self.exchange, self.keys, self.us.switches)
         self.account = accounts_before + 1
         self.key_files: dict[str, Path] = {}
         self._folder = folder
@@ -50,8 +52,9 @@ class Embedded:
             self.keys.replace_all(())  # an old key never acts on the new account, whatever fails below
             self.exchange.faults.disarm()
             self.exchange.reset()
-            self.us.switches = Switches()
+            self.us.switches = self.global_.switches = Switches()
             self.us.forget()
+            self.global_.forget()
             self.account += 1
             announce()
             self._new_keys()
@@ -60,6 +63,7 @@ class Embedded:
         """Brings the exchange up to its clock and handles what was deferred: what a ticker does ten times a second."""
         self.exchange.advance()
         self.us.advance()
+        self.global_.advance()
 
     def _new_keys(self) -> None:
         keys: tuple[ThrowAwayKey, ...] = throw_away_keys()

@@ -1,4 +1,4 @@
-"""The US face behind a `requests` transport adapter: the same requests, replies and faults, without a socket.
+"""A venue's face behind a `requests` transport adapter: the same requests, replies and faults, without a socket.
 
 A fault on the connection becomes the exception a real socket would have raised. Time passes on the exchange's own clock:
 a `ManualClock` is moved by a delay, any other is waited for. Nothing here opens a socket.
@@ -8,7 +8,9 @@ import io
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http.client import IncompleteRead, RemoteDisconnected
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -22,22 +24,27 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError, Protocol
 from perpsctl.simulator.clock import ManualClock
 from perpsctl.simulator.embedded import Embedded
 from perpsctl.simulator.faces.messages import Reply, Request, first_of, whole, word
-from perpsctl.simulator.faces.us import NOT_ANSWERED, Intake
+from perpsctl.simulator.faces.venue_face import NOT_ANSWERED, Arrival, VenueFace
 from perpsctl.simulator.faults import Effect, EffectKind
 
 HOST = "127.0.0.1:1"  # loopback, as the client demands of a simulator; nobody listens there
 ORIGIN = f"http://{HOST}"
+GLOBAL_ORIGIN = "http://127.0.0.1:2"
 _WITHOUT_LIMIT_MS = 1 << 40
 _BEFORE_A_BYTE = frozenset({EffectKind.REFUSE_CONNECTION, EffectKind.DNS_FAILURE})
 Wait = Callable[[int], None]  # milliseconds
 
 
 class InProcessAdapter(BaseAdapter):
-    """Mounted on a session for `ORIGIN` (or any other address), it answers from the exchange itself."""
+    """Mounted on a session for `ORIGIN` (or any other address), it answers from the exchange itself.
 
-    def __init__(self, embedded: Embedded, *, wait_ms: Wait | None = None) -> None:
+    The US face answers unless another is given: `face=embedded.global_`, mounted for `GLOBAL_ORIGIN`.
+    """
+
+    def __init__(self, embedded: Embedded, *, wait_ms: Wait | None = None, face: VenueFace[Any] | None = None) -> None:
         super().__init__()
         self._embedded = embedded
+        self._face: VenueFace[Any] = embedded.us if face is None else face
         self._wait_ms = wait_ms if wait_ms is not None else _waiting(embedded)
 
     def send(
@@ -54,7 +61,7 @@ class InProcessAdapter(BaseAdapter):
         A body that breaks off raises when it is read: at once with `stream=False`.
         """
         arrived = self._arrived(request)
-        face = self._embedded.us
+        face = self._face
         intake = face.intake(arrived)
         patience = _Patience(_read_timeout_ms(timeout), self._wait_ms)
         self._break_before(request, arrived, intake, patience)
@@ -82,7 +89,7 @@ class InProcessAdapter(BaseAdapter):
         )
 
     def _break_before(
-        self, request: requests.PreparedRequest, arrived: Request, intake: Intake, patience: "_Patience"
+        self, request: requests.PreparedRequest, arrived: Request, intake: Arrival, patience: "_Patience"
     ) -> None:
         """What happens before the exchange has seen the request."""
         for effect in intake.effects:
@@ -91,7 +98,7 @@ class InProcessAdapter(BaseAdapter):
         delay_ms = intake.delay_before_s * 1000 + _upload_ms(intake, len(arrived.body))
         if delay_ms and not patience.wait(delay_ms):
             late_s = -(-(delay_ms - patience.limit_ms) // 1000)
-            self._embedded.us.defer(arrived, _without_delays(intake), late_s)
+            self._face.defer(arrived, replace(intake, effects=()), late_s)
             raise _read_timeout(request)
 
     def _break_after(
@@ -233,13 +240,9 @@ def _read_timeout_ms(timeout: float | tuple[float | None, float | None] | None) 
     return _WITHOUT_LIMIT_MS if read is None else int(read * 1000)
 
 
-def _upload_ms(intake: Intake, size: int) -> int:
+def _upload_ms(intake: Arrival, size: int) -> int:
     slow = first_of(intake.effects, EffectKind.SLOW_READ)
     return 0 if slow is None else size * 1000 // max(1, whole(slow, "bytes_per_second", 1000))
-
-
-def _without_delays(intake: Intake) -> Intake:
-    return Intake(route=intake.route, ids=intake.ids, effects=())
 
 
 def _waiting(embedded: Embedded) -> Wait:

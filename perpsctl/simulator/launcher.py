@@ -52,6 +52,8 @@ class SimOptions:
     taker_fee: str | None = None
     http_port: int = 0  # 0: any free one
     https_port: int = 0
+    global_http_port: int = 0
+    global_https_port: int = 0
     control_port: int = 0
     idle_minutes: int = 30  # 0: never ends itself
 
@@ -63,7 +65,7 @@ class SimOptions:
             value = getattr(self, name)
             if value is not None:
                 _decimal(name, value, above=None)
-        for name in ("http_port", "https_port", "control_port"):
+        for name in ("http_port", "https_port", "global_http_port", "global_https_port", "control_port"):
             if not 0 <= getattr(self, name) <= 65_535:
                 raise UsageError(f"{name} is a port, 0 to 65535")
         if not 0 <= self.idle_minutes <= 10_080 or not 0 <= self.seed < 1 << 63:
@@ -96,6 +98,7 @@ class SimStatus:
     started_at: str  # RFC 3339
     http: str
     https: str
+    global_faces: Mapping[str, str]  # http, https
     ca_file: str
     key_files: Mapping[str, str]  # trade, monitor, analytics
     control: str
@@ -111,7 +114,7 @@ class SimStatus:
             "running": True,
             "pid": self.pid,
             "started_at": self.started_at,
-            "faces": {"us": {"http": self.http, "https": self.https}},
+            "faces": {"us": {"http": self.http, "https": self.https}, "global": dict(self.global_faces)},
             "ca_file": self.ca_file,
             "key_files": dict(self.key_files),
             "control": self.control,
@@ -323,6 +326,7 @@ def _read_state(folder: Path) -> SimStatus | None:
             started_at=str(state["started_at"]),
             http=str(state["faces"]["us"]["http"]),
             https=str(state["faces"]["us"]["https"]),
+            global_faces={str(name): str(url) for name, url in state["faces"]["global"].items()},
             ca_file=str(state["ca_file"]),
             key_files={str(role): str(path) for role, path in state["key_files"].items()},
             control=str(state["control"]["url"]),

@@ -83,6 +83,8 @@ class Server:
         self._sockets = {
             "http": _listen(options.http_port),
             "https": _listen(options.https_port),
+            "global_http": _listen(options.global_http_port),
+            "global_https": _listen(options.global_https_port),
             "control": _listen(options.control_port),
         }
 
@@ -107,6 +109,8 @@ class Server:
         self._servers = [
             _QuietServer(_config(self._us_app, refusing(knock))),
             _QuietServer(_config(self._us_app, refusing(knock), tls)),
+            _QuietServer(_config(self._global_app, refusing(knock))),
+            _QuietServer(_config(self._global_app, refusing(knock), tls)),
             _QuietServer(_config(self._control_app, Connection)),
         ]
         serving = [
@@ -172,6 +176,32 @@ class Server:
         await deliver(reply, connection, send)
         self._log.line(request, reply.status, began)
 
+    async def _global_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As for the US, but the body comes first: it may name the method, and with it what goes wrong."""
+        began = time.monotonic()
+        self._last_request = began
+        connection = connection_of(scope)
+        body = await whole_body(receive, BODY_LIMIT)
+        if body is None:
+            return
+        request = _request(scope, body, self.embedded.exchange.now())
+        intake = self.embedded.global_.intake(request, counted=connection.first_counted())
+        reset = first_of(intake.effects, EffectKind.RESET)
+        if reset is not None and word(reset, "when", "before") == "during_request":
+            await connection.cut()
+            return
+        slow = first_of(intake.effects, EffectKind.SLOW_READ)
+        if slow is not None:
+            await asyncio.sleep(len(body) / max(1, whole(slow, "bytes_per_second", 1000)))
+        if intake.delay_before_s:
+            await asyncio.sleep(intake.delay_before_s)  # the client may leave; the request is handled all the same
+        if len(body) > BODY_LIMIT:
+            reply = refusal(413, "INVALID_ARGUMENT", "the body is too large")
+        else:
+            reply = self.embedded.global_.answer(request, intake)
+        await deliver(reply, connection, send)
+        self._log.line(request, reply.status, began)
+
     async def _control_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._last_request = time.monotonic()
         body = await whole_body(receive, BODY_LIMIT)
@@ -189,7 +219,10 @@ class Server:
         return {
             "pid": os.getpid(),
             "started_at": stamp(self._started_at),
-            "faces": {"us": {"http": self._url("http", "http"), "https": self._url("https", "https")}},
+            "faces": {
+                "us": {"http": self._url("http", "http"), "https": self._url("https", "https")},
+                "global": {"http": self._url("global_http", "http"), "https": self._url("global_https", "https")},
+            },
             "ca_file": str(self._folder / CA_FILE),
             "key_files": {role: str(path) for role, path in self.embedded.key_files.items()},
             "control": self._url("control", "http"),
@@ -211,7 +244,7 @@ class Server:
 
 
 class _QuietServer(uvicorn.Server):
-    """Three of them share one loop; signals are the process's matter."""
+    """All of them share one loop; signals are the process's matter."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from perpsctl.simulator.faces.messages import Reply, whole, word
-from perpsctl.simulator.faces.us import NOT_ANSWERED
+from perpsctl.simulator.faces.venue_face import NOT_ANSWERED
 from perpsctl.simulator.faults import UNHEARD, Effect, EffectKind, Knock
 
 _STATE = "connection"

@@ -90,15 +90,18 @@ class Tape:
         self, *, start: datetime, end: datetime, granularity: Granularity, now: datetime, limit: int
     ) -> tuple[Candle, ...]:
         """Buckets that begin within [start, end], newest first; of too many, the newest."""
-        length = granularity.minutes * MINUTE_US
+        return self.buckets(start=start, end=end, minutes=granularity.minutes, now=now, limit=min(limit, CANDLES_MAX))
+
+    def buckets(self, *, start: datetime, end: datetime, minutes: int, now: datetime, limit: int) -> tuple[Candle, ...]:
+        """The same for buckets of any number of minutes, at most `limit` of them."""
+        length = minutes * MINUTE_US
         now_us = micros(now)
         oldest = (self._timeline.start_us - HISTORY // MICRO) // length * length
         first = max(-(-micros(start) // length) * length, oldest)
         last = min(micros(end), now_us) // length * length
-        wanted = min(limit, CANDLES_MAX)
         found: list[Candle] = []
         bucket = last
-        while bucket >= first and len(found) < wanted:
+        while bucket >= first and len(found) < limit:
             found.append(self._candle(bucket, length, now_us))
             bucket -= length
         return tuple(found)

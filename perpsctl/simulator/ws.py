@@ -4,16 +4,48 @@ Loopback only, no compression, no protocol pings (they do not count for the gate
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+import itertools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from perpsctl.simulator.faces.global_ws import GlobalSocket
+from perpsctl.simulator.exchange import Exchange
+from perpsctl.simulator.faces.global_session import Session, Transport
+from perpsctl.simulator.faces.global_streams import Streams
+from perpsctl.simulator.faces.global_ws import FRAME_BYTES_MAX, Dispatcher, GlobalSocket
 
 PATH: Final = "/ws/api/v2"
 POLL_S: Final = 0.02
+# For `uvicorn.Config` of the servers that carry these sockets.
+UVICORN: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "ws": "websockets-sansio",
+        "ws_max_size": FRAME_BYTES_MAX,
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": None,
+        "ws_ping_timeout": None,
+    }
+)
 _TEXT_ONLY = 1003
+_numbers = itertools.count(1)
+
+
+def sockets_of(exchange: Exchange, face: Dispatcher, transport: Transport) -> Callable[[Scope], GlobalSocket]:
+    """What makes a socket of one host for each connection; `transport` is SOCKET (trading) or STREAMS."""
+    market = Streams() if transport is Transport.STREAMS else None
+
+    def make(scope: Scope) -> GlobalSocket:
+        client = scope.get("client")
+        session = Session(
+            transport=transport,
+            client_ip=client[0] if client else "127.0.0.1",
+            connection=f"socket-{next(_numbers)}",
+        )
+        return GlobalSocket(face, exchange.gateway, session, exchange.now, market=market)
+
+    return make
 
 
 async def serve_socket(scope: Scope, receive: Receive, send: Send, make: Callable[[Scope], GlobalSocket]) -> None:

@@ -23,6 +23,7 @@ from perpsctl.simulator.orders import (
     TriggerStatus,
 )
 from perpsctl.simulator.seeded import row_key
+from perpsctl.simulator.tape import micros
 from perpsctl.simulator.views import MarketTrade
 
 ZERO = Decimal(0)
@@ -144,7 +145,9 @@ class GatewayLifecycle(Lifecycle):
         at: datetime,
     ) -> UserTrade:
         state = self._gateway
-        sequence = state.trade_seq.get(order.product_id, 0) + 1
+        sequence = max(
+            state.trade_seq.get(order.product_id, 0) + 1, micros(at) // 1000
+        )  # rises, with gaps for others' trades
         state.trade_seq[order.product_id] = sequence
         trade = UserTrade(
             number=state.account * 10_000_000 + state.fill_count,
