@@ -39,6 +39,8 @@ class Face:
             case "private/enable_cancel_on_disconnect":
                 session.cancel_on_disconnect = True
                 return "ok"
+            case "private/get_cancel_on_disconnect":
+                return {"scope": "connection", "enabled": session.cancel_on_disconnect}
             case "private/logout":
                 session.logged_out = True
                 return None
