@@ -207,9 +207,12 @@ class MarketFacts:
     status: TradingStatus | None
     product_as_of: datetime | None  # when index, last, funding and status were read
     last_known_price: Price | None = None  # for exits when nothing fresh is there
+    mark_price: Price | None = None  # the venue's own, read with the product
 
     def mark(self) -> Mark | None:
-        """The middle of the book when it is sound; its age is the book's."""
+        """The venue's own mark where it publishes one, else the middle of a sound book; its age is that reading's."""
+        if self.mark_price is not None and self.product_as_of is not None:
+            return Mark(price=self.mark_price, as_of=self.product_as_of, source=MarkSource.VENUE)
         if self.book is None or self.book.mid is None:
             return None
         return Mark(price=self.book.mid, as_of=self.book.as_of, source=MarkSource.BOOK_MID)

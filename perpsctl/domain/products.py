@@ -68,6 +68,7 @@ class Product:
     expiry: datetime | None
     display_name: str
     as_of: datetime
+    mark_price: Price | None = None  # the venue's own, where it publishes one
 
     def price_step(self, price: Decimal) -> Decimal:
         """The step that applies at `price`."""

@@ -21,10 +21,12 @@ from perpsctl.domain.orders import (
     QuantizedOrder,
     Road,
     SubmitOutcome,
+    TimeInForce,
     Unknown,
     VenueOrder,
 )
 from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Known, Venue
+from perpsctl.domain.products import VenueCapabilities
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, PlaceReport, PreviewReport
 from perpsctl.domain.sides import Side
@@ -92,6 +94,7 @@ class OrderDesk:
         denied = self._refused_at_the_door(intent)
         if denied is not None:
             return PlaceReport(intent_id=intent.id, denied=denied, outcome=None, order=None)
+        check_offered(intent, self._venue.capabilities)
         order = quantize(intent, self._views.product(intent.product_id))
         if intent.road is Road.ENTRY:
             ended, notes = self._enter(order)
@@ -261,6 +264,7 @@ class OrderDesk:
 
     def preview(self, intent: OrderIntent) -> PreviewReport:
         """What the venue would say and what we would; nothing is committed and nothing sent."""
+        check_offered(intent, self._venue.capabilities)
         order = quantize(intent, self._views.product(intent.product_id))
         reads = Reads()
         preview = reads.attempt("preview", lambda: self._venue.preview(order))
@@ -273,6 +277,15 @@ class OrderDesk:
         denied = verdict if isinstance(verdict, Denied) else None
         notes = reads.notes + seen.notes + (() if isinstance(verdict, Denied) else verdict.notes)
         return PreviewReport(order=order, preview=preview, denied=denied, notes=notes)
+
+
+def check_offered(intent: OrderIntent, capabilities: VenueCapabilities) -> None:
+    """The venue offers such an order; UsageError says what it does not offer, and what does instead."""
+    if intent.tif is TimeInForce.GTD and not capabilities.native_gtd:
+        raise UsageError(
+            "this venue has no good-till-date orders, and a single command does not live to cancel one",
+            fix="use gtc and cancel it yourself, or ioc; `run` expires its own orders",
+        )
 
 
 def crosses(order: QuantizedOrder, other: VenueOrder) -> bool:

@@ -177,6 +177,7 @@ class Views:
             status=product.status,
             product_as_of=product.as_of,
             last_known_price=held,
+            mark_price=product.mark_price,
         )
         mark = market.mark()
         if mark is not None:

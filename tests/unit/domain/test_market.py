@@ -1,5 +1,6 @@
 """A book tells what taking costs, or that it cannot tell; nothing is priced from a crossed or one-sided one (W9)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpsctl.domain.market import BookView, MarkSource, SessionState
-from perpsctl.domain.numbers import Size
+from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.sides import Side
 from tests.builders import NOW, a_book, a_funding, a_session, a_status, some_facts
 
@@ -118,3 +119,14 @@ def test_a_product_takes_orders_only_when_nothing_forbids_it(flag: str) -> None:
     assert a_status(session=a_session()).takes_orders
     for state in (SessionState.CLOSED, SessionState.UNRECOGNISED):
         assert not a_status(session=a_session(state=state)).takes_orders
+
+
+def test_a_venues_own_mark_counts_before_the_middle_of_the_book_and_has_its_own_age() -> None:
+    facts = replace(some_facts(product_as_of=NOW - timedelta(seconds=3)), mark_price=Price(Decimal("59990")))
+    mark = facts.mark()
+    assert mark is not None
+    assert (mark.price, mark.source) == (Decimal("59990"), MarkSource.VENUE)
+    assert mark.as_of == NOW - timedelta(seconds=3)
+    bookless = replace(facts, book=None).mark()
+    assert bookless is not None
+    assert bookless.price == Decimal("59990")

@@ -20,6 +20,7 @@ from perpsctl.domain.orders import Accepted, NotSent, OrderStatus, Rejected, Roa
 from perpsctl.domain.reports import IntentStage, PlaceReport
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Denial, DenialCode
+from perpsctl.engine.desk import check_offered
 from perpsctl.engine.sending import OutcomeUnrecorded
 from tests.builders import NOW, an_intent
 from tests.unit.engine.conftest import House
@@ -349,3 +350,12 @@ def test_prices_and_sizes_sent_are_those_meant(house: House) -> None:
     house.engine.desk.place(an_intent(size="0.03", limit_price="59905"))
     sent = house.venue.submitted[0].order
     assert (sent.size, sent.limit_price) == (Size(Decimal("0.03")), Price(Decimal("59905")))
+
+
+def test_a_gtd_order_is_refused_where_the_venue_has_none(house: House) -> None:
+    offered = replace(house.venue.capabilities, native_gtd=False)
+    gtd = an_intent(tif=TimeInForce.GTD, expires=NOW + timedelta(hours=1))
+    with pytest.raises(UsageError, match="no good-till-date"):
+        check_offered(gtd, offered)
+    check_offered(gtd, house.venue.capabilities)
+    check_offered(an_intent(), offered)
