@@ -12,12 +12,15 @@ from decimal import Decimal
 
 from perpsctl.domain.numbers import multiple_of
 from perpsctl.simulator.core import Core
+from perpsctl.simulator.gateway.state import CROSS, USDC, GatewayState
 from perpsctl.simulator.ledger import CBI, CENT_PARTS, CFM, Position
+from perpsctl.simulator.lifecycle import Lifecycle
 from perpsctl.simulator.margin import CENT
 from perpsctl.simulator.market import Market
 from perpsctl.simulator.options import Dedupe
 from perpsctl.simulator.orders import CreateAnswer, OrderRequest
 from perpsctl.simulator.products import STATUS_FLAGS
+from perpsctl.simulator.state import State
 from perpsctl.simulator.views import MarketTrade
 
 BALANCE_MAX = Decimal(10**12)
@@ -39,7 +42,7 @@ class Control:
             market = _market(core, product_id)
             if not price.is_finite() or price < 2 * market.product.price_increment:
                 raise ValueError("a price is at least two steps")
-            market.shift_to(core.state.step, price, hold=hold)
+            market.shift_to(_state(core, product_id).step, price, hold=hold)
             _print(core, product_id)
             core.meet_market()
 
@@ -65,7 +68,7 @@ class Control:
             sides = [_ticks(market, rows) for rows in (bids, asks)]
             if sides[0] and sides[1] and max(sides[0]) >= min(sides[1]):
                 raise ValueError("the bids lie below the asks")
-            core.state.mark(product_id)
+            _state(core, product_id).mark(product_id)
             market.fixed = (sides[0], sides[1])
             _print(core, product_id)
             core.meet_market()
@@ -83,7 +86,7 @@ class Control:
             if unknown:
                 raise ValueError(f"no status flag is called {', '.join(sorted(unknown))}")
             for name, value in flags.items():
-                setattr(core.state.status[product_id], name, bool(value))
+                setattr(_state(core, product_id).status[product_id], name, bool(value))
             core.timeflow.release_queued(core.state.now)
 
     def expire_session(self, product_id: str, closed: bool = True) -> None:
@@ -96,7 +99,10 @@ class Control:
             _market(core, product_id)
             if start.tzinfo is None or end.tzinfo is None or start >= end:
                 raise ValueError("a window has a start before its end, both with a time zone")
-            core.state.status[product_id].maintenance_window = (start.astimezone(UTC), end.astimezone(UTC))
+            _state(core, product_id).status[product_id].maintenance_window = (
+                start.astimezone(UTC),
+                end.astimezone(UTC),
+            )
             core.timeflow.due(max(end.astimezone(UTC), core.state.now), core.timeflow.release_queued)
 
     def set_increments(
@@ -110,7 +116,7 @@ class Control:
     ) -> None:
         """Changes the listing mid-run (fault M5). ValueError while orders work, or a position is held on the old size."""
         with self._enter() as core:
-            market, state = _market(core, product_id), core.state
+            market, state = _market(core, product_id), _state(core, product_id)
             given = [
                 value for value in (price_increment, base_increment, base_min_size, contract_size) if value is not None
             ]
@@ -138,26 +144,34 @@ class Control:
     def set_position(self, product_id: str, contracts: Decimal, average_entry: Decimal | None = None) -> None:
         """Holds signed `contracts` from now on, entered at `average_entry` (default: the mark). No cash moves."""
         with self._enter() as core:
-            product = _market(core, product_id).product
+            product, state = _market(core, product_id).product, _state(core, product_id)
             if not product.is_future or not contracts.is_finite() or not multiple_of(contracts, product.base_increment):
                 raise ValueError("a position is a whole number of contracts of a future")
-            entry = core.state.mark(product_id) if average_entry is None else average_entry
+            entry = state.mark(product_id) if average_entry is None else average_entry
             if not entry.is_finite() or entry <= 0 or entry != entry.quantize(CENT_PARTS):
                 raise ValueError("an entry price is above zero, of at most eight decimals")
-            position = core.state.positions.setdefault(product_id, Position())
-            position.contracts, position.cost = contracts, contracts * product.unit_size * entry
-            core.lifecycle.check_liquidation(core.state.now)
+            if isinstance(state, GatewayState):
+                held = state.position((product_id, CROSS))
+                told: tuple[Position, ...] = (held.life, held.session)
+            else:
+                told = (state.positions.setdefault(product_id, Position()),)
+            for position in told:
+                position.contracts, position.cost = contracts, contracts * product.unit_size * entry
+            _lifecycle(core, product_id).check_liquidation(state.now)
 
-    def set_balance(self, *, cbi_usd: Decimal | None = None, cfm_usd: Decimal | None = None) -> None:
+    def set_balance(
+        self, *, cbi_usd: Decimal | None = None, cfm_usd: Decimal | None = None, usdc: Decimal | None = None
+    ) -> None:
         """Sets wallets; the difference is a ledger row of its own kind."""
         with self._enter() as core:
-            ledger, now = core.state.ledger, core.state.now
-            for wallet, amount in ((CBI, cbi_usd), (CFM, cfm_usd)):
+            now, us, gateway = core.state.now, core.state.ledger, core.gateway.state.ledger
+            for ledger, wallet, amount in ((us, CBI, cbi_usd), (us, CFM, cfm_usd), (gateway, USDC, usdc)):
                 if amount is not None:
                     if not amount.is_finite() or abs(amount) >= BALANCE_MAX or amount != amount.quantize(CENT):
                         raise ValueError("a balance is an amount of whole cents below 10**12")
                     ledger.post(at=now, kind="set_balance", wallet=wallet, amount=amount - ledger.balance(wallet))
             core.lifecycle.check_liquidation(now)
+            core.gateway.lifecycle.check_liquidation(now)
 
     def set_fees(self, *, maker: Decimal, taker: Decimal) -> None:
         """Fee rates from now on, as shares of notional (a maker rate may be a rebate)."""
@@ -172,12 +186,16 @@ class Control:
             core.state.dedupe = Dedupe(mode)
 
     def set_funding(self, product_id: str, rate: Decimal | None) -> None:
-        """The hourly rate, or None to follow the premium again."""
+        """The hourly rate, or None to follow the premium again; the gateway's eight-hour rate is eight times that."""
         with self._enter() as core:
             _market(core, product_id)
             if rate is not None and not _is_share(rate):
                 raise ValueError("an hourly rate is a share below one, of at most eight decimals")
-            core.state.funding.set(product_id, rate)
+            gateway = core.gateway.state
+            if product_id in gateway.rates:
+                gateway.rates[product_id].fix(gateway.host_us, None if rate is None else rate * 8)
+            else:
+                core.state.funding.set(product_id, rate)
 
     def set_cash_times(self, times: tuple[str, ...]) -> None:
         """Times of day (`HH:MM` UTC) at which funding becomes cash; none: never."""
@@ -205,17 +223,37 @@ class Control:
     def external_fill(self, order_id: str, contracts: Decimal, price: Decimal | None = None) -> None:
         """Somebody fills a live order, wherever the market stands."""
         with self._enter() as core:
-            core.entries.external_fill(order_id, contracts, price)
+            entries = core.gateway.trading if order_id in core.gateway.state.orders else core.entries
+            entries.external_fill(order_id, contracts, price)
 
     def liquidate(self, product_id: str) -> bool:
         """The exchange closes the position; False when there was none or nobody to trade with."""
         with self._enter() as core:
             _market(core, product_id)
-            return core.lifecycle.liquidate(product_id, core.state.now)
+            return _lifecycle(core, product_id).liquidate(product_id, core.state.now)
+
+    def set_locked(self, locked: bool) -> None:
+        """The gateway's platform is locked: no order is taken (10019), user locks tell of it."""
+        with self._enter() as core:
+            core.gateway.state.locked = locked
+
+    def settle(self) -> None:
+        """The gateway's daily settlement happens now; the next one stays where it was planned."""
+        with self._enter() as core:
+            core.gateway.timeflow.settle(core.gateway.state.now)
+
+
+def _state(core: Core, product_id: str) -> State:
+    """The account whose product it is."""
+    return core.gateway.state if product_id in core.gateway.state.products else core.state
+
+
+def _lifecycle(core: Core, product_id: str) -> Lifecycle:
+    return core.gateway.lifecycle if product_id in core.gateway.state.products else core.lifecycle
 
 
 def _market(core: Core, product_id: str) -> Market:
-    market = core.state.markets.get(product_id)
+    market = _state(core, product_id).markets.get(product_id)
     if market is None:
         raise LookupError("no such product")
     return market
@@ -223,7 +261,7 @@ def _market(core: Core, product_id: str) -> Market:
 
 def _print(core: Core, product_id: str) -> None:
     """One public trade at the new bid, so that the last price agrees with the book that was set."""
-    state = core.state
+    state = _state(core, product_id)
     touch = state.touch(product_id)
     if touch is not None:
         core.jumps += 1

@@ -55,7 +55,9 @@ class ControlFace:
             ("GET", "/faults/catalogue"): lambda _: self._catalogue(),
             ("POST", "/faults"): self._arm,
             ("DELETE", "/faults"): self._disarm,
-            ("GET", "/refusals"): lambda _: {"refusals": tuple(self._embedded.us.refusals)},
+            ("GET", "/refusals"): lambda _: {
+                "refusals": (*self._embedded.us.refusals, *self._embedded.global_.refusals)
+            },
             ("POST", "/orders"): self._inject_order,
             ("POST", "/fills"): self._inject_fill,
         }

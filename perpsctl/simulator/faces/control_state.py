@@ -162,9 +162,9 @@ def _clear_book(embedded: Embedded, given: Arguments) -> Change:
 
 
 def _balance(embedded: Embedded, given: Arguments) -> Change:
-    return partial(
-        embedded.exchange.control.set_balance, cbi_usd=given.number("cbi_usd"), cfm_usd=given.number("cfm_usd")
-    )
+    change = embedded.exchange.control.set_balance
+    wallets = {name: given.number(name) for name in ("cbi_usd", "cfm_usd", "usdc")}
+    return partial(change, **wallets)
 
 
 def _status(embedded: Embedded, given: Arguments) -> Change:
@@ -215,6 +215,14 @@ def _liquidate(embedded: Embedded, given: Arguments) -> Change:
     return partial(embedded.exchange.control.liquidate, given.text("product_id"))
 
 
+def _locked(embedded: Embedded, given: Arguments) -> Change:
+    return partial(embedded.exchange.control.set_locked, given.flag("locked", default=True))
+
+
+def _settle(embedded: Embedded, _: Arguments) -> Change:
+    return embedded.exchange.control.settle
+
+
 def _clock(embedded: Embedded, given: Arguments) -> Change:
     """The venue's clock is so many seconds ahead of the host's until set to 0 (fault A1)."""
     seconds = given.whole("offset_s", 0)
@@ -245,7 +253,7 @@ def _switches(embedded: Embedded, given: Arguments) -> Change:
     def throw() -> None:
         for name, value in wanted.items():
             if name == "rate_limits":
-                embedded.us.budgets.enforced = value
+                embedded.us.budgets.enforced = embedded.global_.credits.enforced = value
             else:
                 setattr(embedded.us.switches, name, value)
 
@@ -280,6 +288,8 @@ SETTERS: dict[str, Setter] = {
     "cash_times": _cash_times,
     "session": _session,
     "liquidate": _liquidate,
+    "locked": _locked,
+    "settle": _settle,
     "clock": _clock,
     "allowlist": _allowlist,
     "switches": _switches,

@@ -268,7 +268,8 @@ class GatewayLifecycle(Lifecycle):
         copied = {each.name: getattr(order, each.name) for each in fields(order) if each.init}
         lowest, highest = state.limits(order.product_id)
         bound = highest if order.side is Side.BUY else lowest
-        price = bound if market or order.configuration.limit_price is None else order.configuration.limit_price
+        wanted = bound if market or order.configuration.limit_price is None else order.configuration.limit_price
+        price = min(wanted, highest) if order.side is Side.BUY else max(wanted, lowest)
         child = GatewayOrder(
             **{
                 **copied,

@@ -34,9 +34,13 @@ class GatewayTimeflow(Timeflow):
     def _plan(self) -> None:
         start = self._gateway.now
         kept_away = KEPT_AWAY if self._gateway.options.calendar is CalendarMode.OPEN else timedelta(0)
-        self.due(next_settlement(start + kept_away), self._settle)
+        self.due(next_settlement(start + kept_away), self._settle_daily)
 
-    def _settle(self, at: datetime) -> None:
+    def _settle_daily(self, at: datetime) -> None:
+        self.settle(at)
+        self.due(at + DAY, self._settle_daily)
+
+    def settle(self, at: datetime) -> None:
         """Session PnL and funding of every position become cash; good-til-day orders end; a pause of seconds begins."""
         state = self._gateway
         for order in state.own_orders():
@@ -46,7 +50,6 @@ class GatewayTimeflow(Timeflow):
             self._settle_position(scope, state.position(scope))
         state.positions_held = {scope: kept for scope, kept in state.positions_held.items() if kept.contracts}
         state.settled_at = at
-        self.due(at + DAY, self._settle)
 
     def _settle_position(self, scope: Scope, position: GatewayPosition) -> None:
         state = self._gateway

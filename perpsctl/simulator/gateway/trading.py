@@ -212,16 +212,21 @@ class Trading(Entries):
             return best[0][0] * step
         if terms.price is None:
             raise bad("price", "required")
+        if terms.kind in TRIGGER_KINDS:  # the band of the moment it triggers applies
+            return self._on_grid(terms.product_id, terms.price)
         return self._clamped(terms.product_id, terms.side, terms.price)
+
+    def _on_grid(self, product_id: str, price: Decimal) -> Decimal:
+        if price <= 0:
+            raise RpcError(10011)
+        if not multiple_of(price, self._gateway.products[product_id].price_increment):
+            raise RpcError(10043)
+        return price
 
     def _clamped(self, product_id: str, side: Side, price: Decimal) -> Decimal:
         """Buys above the maximum and sells below the minimum are moved there without a word (reference section 7)."""
-        state = self._gateway
-        if price <= 0:
-            raise RpcError(10011)
-        if not multiple_of(price, state.products[product_id].price_increment):
-            raise RpcError(10043)
-        lowest, highest = state.limits(product_id)
+        self._on_grid(product_id, price)
+        lowest, highest = self._gateway.limits(product_id)
         return min(price, highest) if side is Side.BUY else max(price, lowest)
 
     def _trigger_price(self, terms: Terms, step: Decimal) -> None:
@@ -418,7 +423,11 @@ class Trading(Entries):
             raise RpcError(10021)
         price = order.configuration.limit_price
         if wanted.price is not None and price is not None:
-            price = self._clamped(order.product_id, order.side, wanted.price)
+            price = (
+                self._on_grid(order.product_id, wanted.price)
+                if order.is_trigger
+                else self._clamped(order.product_id, order.side, wanted.price)
+            )
         post_only = order.post_only if wanted.post_only is None else wanted.post_only
         rejects = order.reject_post_only if wanted.reject_post_only is None else wanted.reject_post_only
         if post_only and not order.is_trigger and price is not None:
