@@ -111,7 +111,7 @@ def _source(body: trading.Order) -> str:
     return next((name for name, on in flags if on is True), "")
 
 
-def successor_of(body: trading.Order) -> VenueOrderId | None:
+def waited_as(body: trading.Order) -> VenueOrderId | None:
     """The id of the waiting order this one came from, None when it came from none: one intent, two ids."""
     return None if is_absent(body.trigger_order_id) else order_id(body.trigger_order_id, "trigger_order_id")
 

@@ -40,7 +40,8 @@ def test_sample_decodes_encodes_and_decodes_equal(path: Path) -> None:
     written = payloads.write_payload(payload)
     assert payloads.read_payload(path.stem, written) == payload
     again = payloads.read_payload(path.stem, written)
-    assert again is not None and payloads.write_payload(again) == written  # what was written is the canonical form
+    assert again is not None
+    assert payloads.write_payload(again) == written
     assert not any("e" in token.lower() for token in number_tokens(written)), "an exponent went out"
 
 
