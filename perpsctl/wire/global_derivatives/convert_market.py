@@ -101,6 +101,7 @@ def product_from_instrument(body: market.Instrument, ticker: market.Ticker | Non
         expiry=_expiry_from(body),
         display_name=name,
         as_of=as_of,
+        mark_price=None if ticker is None else reading.price_or_none(ticker.mark_price, "mark_price"),
     )
 
 

@@ -15,7 +15,7 @@ class ErrorClass(StrEnum):
 
     REPEAT = "A"  # not executed; repeat after a pause
     REFUSED = "B"  # not executed; do not repeat unchanged
-    UNKNOWN = "C"  # of a write: nobody knows; reconcile first
+    UNKNOWN = "C"  # nobody knows: a read is repeated, a write is reconciled first
     LOGIN = "D"  # not executed; renew the login, then repeat
     STOP = "E"  # stop trading and tell the operator
     FINAL = "F"  # about an order that is already final
@@ -38,9 +38,9 @@ TIMED_OUT: Final = "timed_out"  # `valid_until` passed before the engine took it
 UNKNOWN_NAME: Final = "unknown_code"
 
 _A, _B, _C, _D, _E, _F = ErrorClass
-_AMBIGUOUS: Final = (_B, _C)  # class C: a read that failed so may simply be refused, a write is in doubt
 
-# name by code, by class. Where the reference gives two letters (F/C, D/E, B/C) the more careful one is for writes.
+# For reads, for writes, name by code. Where the reference gives two letters the more careful one is for writes; a read of
+# class C told nothing and may be repeated.
 _ROWS: Final[tuple[tuple[ErrorClass, ErrorClass, dict[int, str]], ...]] = (
     (
         _B,
@@ -148,7 +148,8 @@ _ROWS: Final[tuple[tuple[ErrorClass, ErrorClass, dict[int, str]], ...]] = (
         },
     ),
     (
-        *_AMBIGUOUS,
+        _C,
+        _C,
         {
             10001: "error",
             11031: "other_error",

@@ -258,6 +258,8 @@ def test_a_waiting_order_without_a_filled_amount_has_filled_nothing() -> None:
     order = orders.order_from(stop, SIZES, NOW)
     assert (order.filled, order.stop_price, order.type) == (d("0"), d("81000"), OrderType.STOP_LIMIT)
     assert orders.order_from(changed(absent, order_state="filled"), SIZES, NOW).filled == d("0.001")
+    refused = changed(absent, order_state="rejected:reduce_direction")
+    assert orders.order_from(refused, SIZES, NOW).filled == d("0")
     with pytest.raises(WireError):
         orders.order_from(absent, SIZES, NOW)
 
