@@ -6,6 +6,7 @@ list (E21, L5). Rows of instruments that are no USDC perpetuals are kept apart.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from perpsctl.domain.errors import VenueRefusedRequest, VenueSpokeStrangely
@@ -22,7 +23,7 @@ from perpsctl.exchange.pacing import Priority
 from perpsctl.exchange.pages import Pages
 from perpsctl.wire.global_derivatives import convert_orders, params, trading
 
-__all__ = ["NOT_FOUND", "Lists"]
+__all__ = ["NOT_FOUND", "Lists", "joined", "moved_on"]
 
 ROWS = 1000  # the most one page may hold
 NOT_FOUND = ("order_not_found", "not_owner_of_order")
@@ -54,12 +55,19 @@ class Lists:
         standing = self._listed("private/get_open_orders_by_label", asked)
         return joined([recent, standing], what="the lists by label")
 
+    def standing_for(self, label: ClientOrderId) -> Listing:
+        """As `by_label`, without waiting orders that became another: one stop-limit has two ids over its life."""
+        whole = self.by_label(label)
+        if all(moved_on(order) for order in whole.orders):
+            return whole
+        return replace(whole, orders=tuple(order for order in whole.orders if not moved_on(order)))
+
     def since(self, start: datetime) -> Listing:
         """Every order created at or after `start` that the venue still tells of, in whatever state."""
         parts = [self.open(), self._history(start, historical=False), self._history(start, historical=True)]
         whole = joined(parts, what="open orders, recent and old history")
         kept = tuple(order for order in whole.orders if order.created is None or order.created >= start)
-        return Listing(orders=kept, foreign=whole.foreign, as_of=whole.as_of, pages=whole.pages, what=whole.what)
+        return replace(whole, orders=kept)
 
     def one(self, order_id: VenueOrderId, priority: Priority = Priority.READ) -> VenueOrder | None:
         """The order, asked for as cross and as isolated; None only when the venue knows neither."""
@@ -212,6 +220,11 @@ def joined(parts: Sequence[Listing], *, what: str) -> Listing:
         pages=sum(part.pages for part in parts),
         what=what,
     )
+
+
+def moved_on(order: VenueOrder) -> bool:
+    """A trigger that fired is no order any more: what it became is another, listed under an id of its own."""
+    return order.raw_status == "triggered"
 
 
 def all_older(rows: Sequence[trading.Order], start: datetime) -> bool:

@@ -33,7 +33,7 @@ from perpsctl.exchange.global_derivatives.catalogue import CURRENCY, Catalogue
 from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.global_derivatives.estimates import estimate
 from perpsctl.exchange.global_derivatives.link import Link
-from perpsctl.exchange.global_derivatives.listings import Lists, joined
+from perpsctl.exchange.global_derivatives.listings import Lists, joined, moved_on
 from perpsctl.exchange.global_derivatives.money import Money, key_facts_of
 from perpsctl.exchange.global_derivatives.readiness import Readiness
 from perpsctl.exchange.global_derivatives.rpc import Rpc
@@ -240,7 +240,7 @@ class GlobalDerivativesVenue:
             order = self._lists.one(missing)
             if order is not None:
                 seen[missing] = order
-        live = {order_id: order for order_id, order in seen.items() if order.status.live and not _moved_on(order)}
+        live = {order_id: order for order_id, order in seen.items() if order.status.live and not moved_on(order)}
         self._live_before = live
         return OrdersRead(orders=tuple(live.values()), as_of=listing.as_of, pages=listing.pages)
 
@@ -288,15 +288,10 @@ class GlobalDerivativesVenue:
     def _sought(self, sought: Sought) -> Listing:
         """Reference section 9: by label in any state, by label open; and the history, once labels may be forgotten."""
         start = sought.sent_after - SKEW_TOLERATED
-        named = self._lists.by_label(client_order_id(sought.record.intent.id))
+        named = self._lists.standing_for(client_order_id(sought.record.intent.id))
         if self._clock.now() - sought.sent_after <= LABEL_REMEMBERED:
             return named
         return joined([named, self._lists.since(start)], what="the lists by label and the whole history")
-
-
-def _moved_on(order: VenueOrder) -> bool:
-    """A trigger that fired is no order any more: what it became is another, listed under an id of its own."""
-    return order.raw_status == "triggered"
 
 
 _is_a_venue: Callable[[GlobalDerivativesVenue], Venue] = lambda venue: venue  # noqa: E731 - a static assertion, for mypy

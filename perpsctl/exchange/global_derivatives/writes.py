@@ -18,6 +18,7 @@ Nothing is sent again by itself but a write the venue refused with 13004, 13009 
 session (`link`). A label is used once: the venue does not deduplicate.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
 from typing import assert_never
@@ -54,6 +55,8 @@ from perpsctl.wire.guard import WireError
 
 __all__ = ["Writes"]
 
+LABELS_MAX = 20_000
+
 Judge = Callable[[trading.OrderAndTrades, Answered, str], SubmitOutcome]
 
 
@@ -66,7 +69,7 @@ class Writes:
         self._link = link
         self._limits = limits
         self._ready = ready
-        self._labels: set[str] = set()
+        self._labels: OrderedDict[str, None] = OrderedDict()  # sent by this process; the oldest go first
 
     def submit(self, approved: ApprovedOrder, gate: Gate) -> SubmitOutcome:
         try:
@@ -78,7 +81,9 @@ class Writes:
             return NotSent(
                 reason="label_used", evidence="this label was sent before, and the venue does not deduplicate"
             )
-        self._labels.add(approved.client_order_id)
+        self._labels[approved.client_order_id] = None
+        if len(self._labels) > LABELS_MAX:
+            self._labels.popitem(last=False)
 
         def judge(result: trading.OrderAndTrades, answer: Answered, evidence: str) -> SubmitOutcome:
             return self._placed(result, approved, answer, evidence)
