@@ -32,10 +32,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from perpsctl.domain.errors import UsageError
 from perpsctl.domain.text import shown
 from perpsctl.places import private_folder
+from perpsctl.simulator import ws
 from perpsctl.simulator.clock import SystemClock
 from perpsctl.simulator.embedded import Embedded
 from perpsctl.simulator.faces.control import Body, ControlFace, Hooks
 from perpsctl.simulator.faces.errors import refusal
+from perpsctl.simulator.faces.global_session import Transport
 from perpsctl.simulator.faces.messages import Request, first_of, whole, word
 from perpsctl.simulator.faces.spelling import stamp
 from perpsctl.simulator.faults import EffectKind
@@ -80,11 +82,16 @@ class Server:
             self._token,
             Hooks(status=self._state, new_account=self._write_state, stop=self.stop),
         )
+        face = self.embedded.global_
+        self._trading_socket = ws.sockets_of(face, Transport.SOCKET, heard=self._heard)
+        self._streams_socket = ws.sockets_of(face, Transport.STREAMS, heard=self._heard)
         self._sockets = {
             "http": _listen(options.http_port),
             "https": _listen(options.https_port),
             "global_http": _listen(options.global_http_port),
             "global_https": _listen(options.global_https_port),
+            "streams_ws": _listen(0),
+            "streams_wss": _listen(0),
             "control": _listen(options.control_port),
         }
 
@@ -109,8 +116,10 @@ class Server:
         self._servers = [
             _QuietServer(_config(self._us_app, refusing(knock))),
             _QuietServer(_config(self._us_app, refusing(knock), tls)),
-            _QuietServer(_config(self._global_app, refusing(knock))),
-            _QuietServer(_config(self._global_app, refusing(knock), tls)),
+            _QuietServer(_config(self._global_app, refusing(knock), sockets=True)),
+            _QuietServer(_config(self._global_app, refusing(knock), tls, sockets=True)),
+            _QuietServer(_config(self._streams_app, Connection, sockets=True)),
+            _QuietServer(_config(self._streams_app, Connection, tls, sockets=True)),
             _QuietServer(_config(self._control_app, Connection)),
         ]
         serving = [
@@ -178,6 +187,9 @@ class Server:
 
     async def _global_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As for the US, but the body comes first: it may name the method, and with it what goes wrong."""
+        if scope["type"] == "websocket":
+            await ws.serve_socket(scope, receive, send, self._trading_socket)
+            return
         began = time.monotonic()
         self._last_request = began
         connection = connection_of(scope)
@@ -202,6 +214,15 @@ class Server:
         await deliver(reply, connection, send)
         self._log.line(request, reply.status, began)
 
+    async def _streams_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await ws.serve_socket(scope, receive, send, self._streams_socket)
+        else:  # subscriptions only: there is nothing to read over HTTP on this host
+            await deliver(refusal(404, "NOT_FOUND", "sockets only"), connection_of(scope), send)
+
+    def _heard(self) -> None:
+        self._last_request = time.monotonic()
+
     async def _control_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._last_request = time.monotonic()
         body = await whole_body(receive, BODY_LIMIT)
@@ -221,7 +242,14 @@ class Server:
             "started_at": stamp(self._started_at),
             "faces": {
                 "us": {"http": self._url("http", "http"), "https": self._url("https", "https")},
-                "global": {"http": self._url("global_http", "http"), "https": self._url("global_https", "https")},
+                "global": {
+                    "http": self._url("global_http", "http"),
+                    "https": self._url("global_https", "https"),
+                    "ws": self._url("global_http", "ws") + ws.PATH,
+                    "wss": self._url("global_https", "wss") + ws.PATH,
+                    "streams_ws": self._url("streams_ws", "ws") + ws.PATH,
+                    "streams_wss": self._url("streams_wss", "wss") + ws.PATH,
+                },
             },
             "ca_file": str(self._folder / CA_FILE),
             "key_files": {role: str(path) for role, path in self.embedded.key_files.items()},
@@ -305,12 +333,14 @@ def core_options(options: SimOptions) -> Options:
     )
 
 
-def _config(app: ASGIApp, protocol: type[Connection], tls: ssl.SSLContext | None = None) -> uvicorn.Config:
+def _config(
+    app: ASGIApp, protocol: type[Connection], tls: ssl.SSLContext | None = None, *, sockets: bool = False
+) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http=protocol,
         interface="asgi3",
-        ws="none",
+        **(ws.UVICORN if sockets else {"ws": "none"}),
         proxy_headers=False,
         lifespan="off",
         loop="asyncio",

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from perpsctl.simulator.exchange import Exchange
 from perpsctl.simulator.faces.global_session import Session, Transport
 from perpsctl.simulator.faces.global_streams import Streams
-from perpsctl.simulator.faces.global_ws import FRAME_BYTES_MAX, Dispatcher, GlobalSocket
+from perpsctl.simulator.faces.global_ws import CUT, FRAME_BYTES_MAX, Dispatcher, GlobalSocket
+from perpsctl.simulator.sockets import connection_of
 
 PATH: Final = "/ws/api/v2"
 POLL_S: Final = 0.02
@@ -32,18 +32,24 @@ _TEXT_ONLY = 1003
 _numbers = itertools.count(1)
 
 
-def sockets_of(exchange: Exchange, face: Dispatcher, transport: Transport) -> Callable[[Scope], GlobalSocket]:
-    """What makes a socket of one host for each connection; `transport` is SOCKET (trading) or STREAMS."""
+def sockets_of(
+    face: Dispatcher, transport: Transport, *, heard: Callable[[], None] = lambda: None
+) -> Callable[[Scope], GlobalSocket]:
+    """What makes a socket of one host for each connection; `transport` is SOCKET (trading) or STREAMS.
+
+    `heard` is told of each connection and each frame: a simulator that is talked to is not idle.
+    """
     market = Streams() if transport is Transport.STREAMS else None
 
     def make(scope: Scope) -> GlobalSocket:
+        heard()
         client = scope.get("client")
         session = Session(
             transport=transport,
             client_ip=client[0] if client else "127.0.0.1",
             connection=f"socket-{next(_numbers)}",
         )
-        return GlobalSocket(face, exchange.gateway, session, exchange.now, market=market)
+        return GlobalSocket(face, session, market=market, heard=heard)
 
     return make
 
@@ -77,6 +83,9 @@ async def serve_socket(scope: Scope, receive: Receive, send: Send, make: Callabl
             told += line.due()
             for frame in told:
                 await send({"type": "websocket.send", "text": frame.decode("utf-8")})
+            if line.closing is not None and line.closing.code == CUT:
+                connection_of(scope).reset()
+                return
             if line.closing is not None:
                 await send({"type": "websocket.close", "code": line.closing.code, "reason": line.closing.reason})
                 return

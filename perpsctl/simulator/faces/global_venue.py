@@ -207,6 +207,16 @@ class GlobalFace(VenueFace[GlobalIntake]):
         effects = self.exchange.faults.wire_effects(self.operation_of(asked.method), counted=counted)
         return GlobalIntake(asked=asked, effects=effects)
 
+    def _rate_limited(self, effect: Effect, intake: GlobalIntake) -> Reply:
+        """10028 in the gateway's own words, and the connection is closed; a page of HTML is the edge in front of it."""
+        if word(effect, "body", "json") == "html":
+            return super()._rate_limited(effect, intake)
+        return self._refused(RpcError(10028), intake.asked.id, micros(self.exchange.now()), closing=True)
+
+    def _refused(self, refused: RpcError, request_id: rpc.RequestId | None, us_in: int, *, closing: bool) -> Reply:
+        body = rpc.encode_error(told(refused), request_id, us_in=us_in, us_out=micros(self.exchange.now()))
+        return Reply(status=_BAD, body=body, headers=(("connection", "close"),) if closing else ())
+
     def _served(self, request: Request, intake: GlobalIntake) -> Reply:
         asked = intake.asked
         session = Session(
@@ -222,9 +232,7 @@ class GlobalFace(VenueFace[GlobalIntake]):
                 raise RpcError(13021)
             result = self.call(asked.method, asked.params, session, effects=intake.effects, from_query=asked.from_query)
         except RpcError as refused:
-            body = rpc.encode_error(told(refused), asked.id, us_in=us_in, us_out=micros(self.exchange.now()))
-            closing = (("connection", "close"),) if session.closing else ()
-            return Reply(status=_BAD, body=body, headers=closing)
+            return self._refused(refused, asked.id, us_in, closing=session.closing)
         return Reply(
             status=_OK, body=rpc.encode_result(result, asked.id, us_in=us_in, us_out=micros(self.exchange.now()))
         )

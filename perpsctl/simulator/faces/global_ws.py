@@ -4,18 +4,24 @@ Behaviour: Global Derivatives reference sections 3, 10, 12 and 13 (2026-11-22). 
 cancel-on-disconnect acts on whatever end but `private/logout`; a client silent for 30 s is closed with 1011, protocol
 pings not counting; a missed `test_request` closes as well; channels that do not exist are dropped without a word.
 Which close codes follow 10028 and a missed heartbeat is not on record: ours are 1008 and 1011.
+
+Faults of requests strike frames as well: a connection cut before or after the request ran, answers late, lost or unreadable,
+and 13028 where HTTP would say 5xx. What has no meaning on a socket (slow or sliced bodies, content types) does nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from ipaddress import ip_address, ip_network
 from typing import Protocol
 
+from perpsctl.simulator.exchange import Exchange
 from perpsctl.simulator.faces.global_channels import UserChannel, is_not_served, user_channel
 from perpsctl.simulator.faces.global_session import Session, Transport
-from perpsctl.simulator.gateway.core import GatewayCore
+from perpsctl.simulator.faces.messages import first_of, whole, word
+from perpsctl.simulator.faces.routes import Switches
+from perpsctl.simulator.faults import Effect, EffectKind
 from perpsctl.simulator.gateway.refusal import RpcError
 from perpsctl.simulator.gateway.state import GatewayState
 from perpsctl.simulator.tape import micros
@@ -27,6 +33,11 @@ HEARTBEAT_MIN_S = 10
 FRAME_BYTES_MAX = rpc.MAX_FRAME_BYTES
 _LOGGED_OUT, _RESTARTED, _POLICY, _TOO_BIG, _IDLE = 1000, 1012, 1008, 1009, 1011
 NOT_ALLOWED = "method not in allowlist"
+CUT = 0  # no close frame: the connection is reset
+_NEVER_ARRIVES = frozenset(
+    {EffectKind.REFUSE_CONNECTION, EffectKind.DNS_FAILURE, EffectKind.CLOSE_IDLE, EffectKind.REDIRECT}
+)
+_PAGE = b"<html><body>Service temporarily unavailable</body></html>"
 
 
 class Channel(Protocol):
@@ -42,8 +53,21 @@ class Channel(Protocol):
 class Dispatcher(Protocol):
     """The gateway's methods, whatever the transport."""
 
-    def call(self, method: str, params: Mapping[str, PlainJson], session: Session) -> object:
-        """The result; RpcError, raised or returned, is a refusal."""
+    exchange: Exchange
+    switches: Switches
+
+    def call(
+        self, method: str, params: Mapping[str, PlainJson], session: Session, *, effects: tuple[Effect, ...] = ()
+    ) -> object:
+        """The result; raises RpcError for a refusal."""
+        ...
+
+    def operation_of(self, method: str) -> str:
+        """The word faults of a method are armed for."""
+        ...
+
+    def ended(self, session: Session) -> int:
+        """The connection is gone: how many orders that cancelled."""
         ...
 
 
@@ -63,75 +87,78 @@ class Closing:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A request that waits at the door until `due`; `silent`: its client will have given up."""
+
+    due: datetime
+    request: rpc.Request
+    effects: tuple[Effect, ...]
+    silent: bool
+
+
 class GlobalSocket:
     """One connection from its opening to its end. One thread at a time."""
 
     def __init__(
         self,
         face: Dispatcher,
-        gateway: Callable[[], AbstractContextManager[GatewayCore]],
         session: Session,
-        now: Callable[[], datetime],
         *,
         market: Market | None = None,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
         self.closing: Closing | None = None
         self._face = face
-        self._gateway = gateway
-        self._now = now
+        self._exchange = face.exchange
+        self._now = face.exchange.now
         self._market = market
+        self._told_heard = heard
         self._channels: dict[str, UserChannel | Channel] = {}
-        self._heard = now()
+        self._heard = self._now()
         self._beat: timedelta | None = None
         self._next_beat = self._heard
         self._tested = False  # a test_request waits for its answer
         self._over = False
-        with gateway() as core:
+        self._later: list[_Later] = []
+        self._held: list[tuple[datetime, bytes]] = []
+        self._previous = b"{}"
+        with self._exchange.gateway() as core:
             self._account = core.state.account
-            self.session.cancel_on_disconnect = self._armed_from_the_start(core)
 
     # --- what happens ------------------------------------------------------------------------------------
 
     def receive(self, frame: bytes | str) -> list[bytes]:
         """One frame of the client's: the answer, and what its channels have to tell after it."""
         body = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
+        self._told_heard()
         now = self._heard = self._now()
         if len(body) > FRAME_BYTES_MAX:
             self.closing = Closing(_TOO_BIG, "frame too large")
             return []
-        arrived = micros(now)
         try:
             request = rpc.decode_request(body)
         except WireError:
             code = -32600 if body.lstrip()[:1] == b"[" else -32700
-            return [self._refusal(RpcError(code), None, arrived)]
+            return [self._refusal(RpcError(code), None, micros(now))]
         if request.method == "public/test":
             self._tested = False
-        try:
-            result = self._do(request.method, request.params)
-        except RpcError as refused:
-            return [*self._refused(refused, request.id, arrived), *self.due()]
-        if isinstance(result, RpcError):
-            return [*self._refused(result, request.id, arrived), *self.due()]
-        if self.session.logged_out:
-            self.closing = Closing(_LOGGED_OUT, "")
+        effects = self._exchange.faults.wire_effects(self._face.operation_of(request.method))
+        if self._kept_out(request, effects, now):
             return []
-        answer = rpc.encode_result(result, request.id, us_in=arrived, us_out=micros(self._now()))
-        if self.session.closing:
-            self.closing = Closing(_POLICY, "too_many_requests")
-        return [answer, *self.due()]
+        return [*self._answered(request, effects), *self.due()]
 
     def due(self) -> list[bytes]:
-        """What time has brought: heartbeats, channel messages, and the reasons to close."""
+        """What time has brought: late answers, heartbeats, channel messages, and the reasons to close."""
         if self.closing is not None:
             return []
         now = self._now()
         if now - self._heard >= IDLE_MAX:
             self.closing = Closing(_IDLE, "idle")
             return []
-        told: list[bytes] = []
-        with self._gateway() as core:
+        told = self._belated(now)
+        with self._exchange.gateway() as core:
             if core.state.account != self._account:
                 self.closing = Closing(_RESTARTED, "restart")
                 return []
@@ -144,16 +171,103 @@ class GlobalSocket:
         if self._over:
             return 0
         self._over = True
-        if self.session.logged_out or not self.session.cancel_on_disconnect:
-            return 0
-        with self._gateway() as core:
+        with self._exchange.gateway() as core:
             if core.state.account != self._account:
                 return 0
-            return core.trading.disconnected(self.session.connection)
+            return self._face.ended(self.session)
+
+    # --- faults ------------------------------------------------------------------------------------------
+
+    def _kept_out(self, request: rpc.Request, effects: tuple[Effect, ...], now: datetime) -> bool:
+        """True when the request does not run now: it waits at the door, or the connection is cut before it."""
+        waits = 0
+        for effect in effects:
+            if effect.kind in _NEVER_ARRIVES or (effect.kind is EffectKind.RESET and not effect.after):
+                self.closing = Closing(CUT, "")
+                return True
+            if effect.kind is EffectKind.DEFER:
+                due = now + timedelta(seconds=whole(effect, "seconds", 5))
+                self._later.append(_Later(due, request, (), silent=True))
+                return True
+            if effect.kind is EffectKind.DELAY and not effect.after:
+                waits += whole(effect, "seconds", 0)
+        if waits:
+            self._later.append(_Later(now + timedelta(seconds=waits), request, effects, silent=False))
+        return waits > 0
+
+    def _belated(self, now: datetime) -> list[bytes]:
+        told = [frame for due, frame in self._held if due <= now]
+        self._held = [held for held in self._held if held[0] > now]
+        ripe = [later for later in self._later if later.due <= now]
+        self._later = [later for later in self._later if later.due > now]
+        for later in ripe:
+            answer = self._answered(later.request, later.effects)
+            told += [] if later.silent else answer
+        return told
+
+    def _disturbed(self, answer: bytes, effects: tuple[Effect, ...], request: rpc.Request) -> list[bytes]:
+        """What leaves of an answer to a request that ran."""
+        told, previous, self._previous = [answer], self._previous, answer
+        for effect in effects:
+            match effect.kind:
+                case EffectKind.RESET | EffectKind.BAD_CHUNKS:
+                    self.closing = Closing(CUT, "")
+                    return []
+                case EffectKind.HTTP_STATUS if effect.after:
+                    told = [self._refusal(RpcError(13028, "temporarily_unavailable"), request.id, micros(self._now()))]
+                case EffectKind.EMPTY_BODY:
+                    told = [b""]
+                case EffectKind.HTML_200:
+                    told = [_PAGE]
+                case EffectKind.TRUNCATED_BODY:
+                    told = [answer[: len(answer) // 2]]
+                case EffectKind.OTHER_RESPONSE:
+                    told = [previous] if word(effect, "form", "other") == "other" else [answer, answer]
+                case EffectKind.DELAY if effect.after:
+                    due = self._now() + timedelta(seconds=whole(effect, "seconds", 0))
+                    self._held += [(due, frame) for frame in told]
+                    return []
+                case _:
+                    pass
+        return told
+
+    # --- one request -------------------------------------------------------------------------------------
+
+    def _answered(self, request: rpc.Request, effects: tuple[Effect, ...]) -> list[bytes]:
+        """The request has run, or was refused; what leaves of its answer."""
+        arrived = micros(self._now())
+        try:
+            self._admit(effects)
+            result = self._do(request.method, request.params, effects)
+        except RpcError as refused:
+            answer = self._refusal(refused, request.id, arrived)
+        else:
+            if self.session.logged_out:
+                self.closing = Closing(_LOGGED_OUT, "")
+                return []
+            answer = rpc.encode_result(result, request.id, us_in=arrived, us_out=micros(self._now()))
+        told = self._disturbed(answer, effects, request)
+        if self.session.closing and self.closing is None:
+            self.closing = Closing(_POLICY, "too_many_requests")
+        return told
+
+    def _admit(self, effects: tuple[Effect, ...]) -> None:
+        """RpcError for what the venue's edge refuses before a method is looked at."""
+        if first_of(effects, EffectKind.HTTP_429) is not None:
+            self.session.closing = True
+            raise RpcError(10028)
+        for effect in effects:
+            if effect.kind is EffectKind.HTTP_STATUS and not effect.after:
+                raise RpcError(13028, "temporarily_unavailable")
+        allowed = self._face.switches.allowlist
+        here = ip_address(self.session.client_ip)
+        listed = not allowed or any(here in ip_network(each) for each in allowed)
+        if not listed or first_of(effects, EffectKind.IP_NOT_ALLOWED) is not None:
+            raise RpcError(13021)
 
     # --- methods that belong to the socket ---------------------------------------------------------------
 
-    def _do(self, method: str, params: Mapping[str, PlainJson]) -> object:
+    def _do(self, method: str, params: Mapping[str, PlainJson], effects: tuple[Effect, ...]) -> object:
         streams = self.session.transport is Transport.STREAMS
         match method:
             case "public/set_heartbeat":
@@ -171,7 +285,7 @@ class GlobalSocket:
             case "private/subscribe" | "private/unsubscribe" | "private/unsubscribe_all":
                 raise RpcError(-32601, NOT_ALLOWED)
             case _:
-                return self._face.call(method, params, self.session)
+                return self._face.call(method, params, self.session, effects=effects)
 
     def _set_heartbeat(self, seconds: PlainJson) -> str:
         if not isinstance(seconds, Decimal) or seconds != seconds.to_integral_value() or seconds < HEARTBEAT_MIN_S:
@@ -183,10 +297,8 @@ class GlobalSocket:
 
     def _logged_in(self) -> None:
         login = self.session.login
-        if login is None:
-            raise RpcError(10000, "authorization_required")
-        if login.expires_at <= self._now():
-            raise RpcError(13009)
+        if login is None or login.expires_at <= self._now():
+            raise RpcError(13009, None, {"reason": "not logged in on this transport, or the login has expired"})
 
     def _subscription(self, method: str, params: Mapping[str, PlainJson]) -> list[str]:
         verb = method.rpartition("/")[2]
@@ -205,7 +317,7 @@ class GlobalSocket:
         """Those that exist; the rest is dropped without a word, as the gateway does."""
         taken: list[str] = []
         now = self._now()
-        with self._gateway() as core:
+        with self._exchange.gateway() as core:
             for name in names:
                 channel = self._channel(name, core.state, now)
                 if channel is not None:
@@ -232,16 +344,6 @@ class GlobalSocket:
         self._tested = now - self._heard >= self._beat
         self._next_beat = now + self._beat
         return [rpc.encode_heartbeat("test_request" if self._tested else "heartbeat")]
-
-    @staticmethod
-    def _armed_from_the_start(core: GatewayCore) -> bool:
-        """`account` scope arms every new connection."""
-        return bool(getattr(core.state, "cancel_on_disconnect", False))
-
-    def _refused(self, error: RpcError, request_id: rpc.RequestId | None, arrived: int) -> list[bytes]:
-        if self.session.closing:
-            self.closing = Closing(_POLICY, error.message)
-        return [self._refusal(error, request_id, arrived)]
 
     def _refusal(self, error: RpcError, request_id: rpc.RequestId | None, arrived: int) -> bytes:
         told = rpc.RpcError(code=error.code, message=error.message, data=error.data)  # type: ignore[arg-type]  # plain

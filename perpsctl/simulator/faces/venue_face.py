@@ -127,8 +127,7 @@ class VenueFace(ABC, Generic[A]):
         """The reply of a request that never reaches the exchange, or None."""
         for effect in intake.effects:
             if effect.kind is EffectKind.HTTP_429:
-                headers = _retry_after(effect, self.exchange.now())
-                return errors.too_many_requests(html=word(effect, "body", "json") == "html", headers=headers)
+                return self._rate_limited(effect, intake)
             if effect.kind is EffectKind.HTTP_STATUS and not effect.after:
                 return errors.unavailable(whole(effect, "status", 503))
             if effect.kind is EffectKind.REDIRECT:
@@ -138,6 +137,11 @@ class VenueFace(ABC, Generic[A]):
             if effect.kind in _NEVER_ARRIVES or (effect.kind is EffectKind.RESET and not effect.after):
                 return Reply(status=NOT_ANSWERED)
         return None
+
+    def _rate_limited(self, effect: Effect, intake: A) -> Reply:
+        """The answer of faults N1 to N6."""
+        headers = _retry_after(effect, self.exchange.now())
+        return errors.too_many_requests(html=word(effect, "body", "json") == "html", headers=headers)
 
     def _address_listed(self, request: Request, effects: tuple[Effect, ...]) -> bool:
         """Whether the caller's address may use a key (fault A4)."""
