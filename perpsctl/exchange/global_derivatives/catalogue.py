@@ -59,11 +59,11 @@ class Catalogue:
 
     def sizes_with(self, names: Iterable[object]) -> dict[ProductId, Size]:
         """Contract sizes of every perpetual met so far; the venue is asked about names that are none of them yet."""
-        if not self._sizes:
+        unknown = {name for name in names if isinstance(name, str) and is_perpetual(name)} - self._sizes.keys()
+        if unknown and not self.instruments:
             self.products()
-        for name in names:
-            if is_perpetual(name) and name not in self._sizes and isinstance(name, str):
-                self._learn(self._instrument(ProductId(name)).body)
+        for name in unknown - self._sizes.keys():
+            self._learn(self._instrument(ProductId(name)).body)
         return self._sizes
 
     def product(self, product_id: ProductId) -> Product:

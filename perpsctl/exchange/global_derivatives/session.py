@@ -25,7 +25,7 @@ from perpsctl.exchange.global_derivatives.rpc import Rpc
 from perpsctl.exchange.pacing import Priority
 from perpsctl.exchange.retrying import Again
 from perpsctl.exchange.signing import READ_TTL, Signer
-from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
+from perpsctl.exchange.transport import Answered, Ending, GateClosed, NotWritten, Written
 from perpsctl.wire.global_derivatives import accounts
 from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import RpcError
@@ -79,9 +79,8 @@ class Session:
             )
         self._token = None
         self._rpc.paced(AUTH, Priority.CANCEL if priority is Priority.CANCEL else Priority.WRITE, until_ns=until_ns)
-        grant = self._signer.grant(now=self._clock.now(), ttl=READ_TTL, nonce=self._ids.nonce())
         asked_ns = self._clock.monotonic_ns()
-        request_id, ending = self._rpc.post(AUTH, {"grant_type": GRANT, "token": grant}, None)
+        request_id, ending = self._asked(self._signer)
         match ending:
             case Answered():
                 pass
@@ -96,6 +95,11 @@ class Session:
         if reply.error is not None:
             raise self._refusal(ending, reply.error)
         return self._kept(reply.result, asked_ns)
+
+    def _asked(self, signer: Signer) -> tuple[int, Ending]:
+        """Posts a fresh JWT. It lives in this frame only, which raises nothing."""
+        grant = signer.grant(now=self._clock.now(), ttl=READ_TTL, nonce=self._ids.nonce())
+        return self._rpc.post(AUTH, {"grant_type": GRANT, "token": grant}, None)
 
     def _kept(self, result: accounts.Login | None, asked_ns: int) -> Secret:
         """Keeps the token, judged before it is: a session of no length, or without a token, is no session."""

@@ -342,6 +342,7 @@ def test_I4_every_code_ends_as_its_class_proves(code: int) -> None:
     outcome, gateway = placed(Refusal(code=code))
     fact = ERRORS[code]
     assert type(outcome) is expected(fact.for_writes)
+    assert not isinstance(outcome, Accepted)
     assert outcome.reason == fact.name
     assert len(gateway.to("private/buy")) == (2 if fact.for_writes is ErrorClass.LOGIN else 1)
 
