@@ -6,13 +6,14 @@ is read as plain values only.
 """
 
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any, Final
 
 from perpsctl.wire import guard
 from perpsctl.wire.global_derivatives import channels, rpc
 from perpsctl.wire.global_derivatives.common import Body, encode, fitted
 from perpsctl.wire.global_derivatives.methods import METHODS
-from perpsctl.wire.global_derivatives.trading import CancelledGroup, OrderHistoryPage
+from perpsctl.wire.global_derivatives.trading import CancelledGroup, OrderHistoryPage, UserTrade, UserTrades
 from perpsctl.wire.guard import PlainJson, WireError
 from perpsctl.wire.venues import of_global_venue, without_mark
 
@@ -87,13 +88,23 @@ def read_payload(stem: str, body: bytes) -> Payload | None:
 
 
 def _result_type(prefix: str, result: object) -> Any:
-    """Mass cancels answer with a number, or a list when detailed; a history with a page when it goes on."""
-    fact = _BY_SHORT_NAME[prefix]
-    if fact.result is int and isinstance(result, list):
-        return tuple[CancelledGroup, ...]
-    if prefix.startswith("get_order_history") and isinstance(result, dict):
+    """The method's own type, or the other shape on record for it where the body has that one.
+
+    Mass cancels answer with a number, or a list when detailed; a history with a page when it goes on; fills and single
+    objects come bare and in a list.
+    """
+    usual = _BY_SHORT_NAME[prefix].result
+    if isinstance(result, list):
+        if usual is int:
+            return tuple[CancelledGroup, ...]
+        if usual is UserTrades:
+            return tuple[UserTrade, ...]
+        return GenericAlias(tuple, (usual, ...)) if isinstance(usual, type) and issubclass(usual, Body) else usual
+    if isinstance(result, dict) and prefix.startswith("get_order_history"):
         return OrderHistoryPage
-    return fact.result
+    if isinstance(result, dict) and prefix.startswith("get_user_trades"):
+        return UserTrades
+    return usual
 
 
 def _request(body: bytes) -> TypedRequest | None:

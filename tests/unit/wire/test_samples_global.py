@@ -109,6 +109,23 @@ def test_sample_name_of_the_global_venue_is_recognised(stem: str) -> None:
     assert not payloads.of_global_venue(stem.replace("_", "-"))
 
 
+@pytest.mark.parametrize(
+    ("stem", "result"),
+    [
+        ("rpc_cancel_all", '[{"instrument_name":"X","type":"limit","result":[{"order_id":"USDC-1"}]}]'),
+        ("rpc_get_position_list", '[{"size_currency":0.5}]'),
+        ("rpc_get_user_trades_by_order", '{"trades":[{"trade_id":"USDC-1"}],"has_more":false}'),
+        ("rpc_get_user_trades_by_instrument", '[{"trade_id":"USDC-1"}]'),
+        ("rpc_get_order_history_by_currency", '{"data":[{"order_id":"USDC-1"}],"continuation":"x"}'),
+    ],
+)
+def test_a_result_in_its_other_shape_comes_back_whole(stem: str, result: str) -> None:
+    body = f'{{"id":1,"result":{result}}}'.encode()
+    payload = payloads.read_payload(stem, body)
+    assert payload is not None
+    assert exact(payloads.write_payload(payload))["result"] == exact(body)["result"]
+
+
 # --- variants of the samples, as other recordings may have them -------------------------------------
 
 
