@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from perpsctl.simulator.book import LiveOrder
 from perpsctl.simulator.gateway.state import CROSS, GatewayOrder, GatewayState, Scope, UserTrade
+from perpsctl.simulator.ledger import CENT_PARTS
 from perpsctl.simulator.lifecycle import LIQUIDATION_ROUNDS, Lifecycle
 from perpsctl.simulator.market import Touch
 from perpsctl.simulator.orders import (
@@ -100,7 +101,8 @@ class GatewayLifecycle(Lifecycle):
         state = self._gateway
         product, terms = state.products[order.product_id], state.contract(order.product_id)
         amount = contracts * product.unit_size
-        fee = amount * price * (terms.maker if liquidity is Liquidity.MAKER else terms.taker)
+        rate = terms.maker if liquidity is Liquidity.MAKER else terms.taker
+        fee = (amount * price * rate).quantize(CENT_PARTS)  # what is told is what is booked
         order.filled += contracts
         order.value += amount * price
         order.fees += fee

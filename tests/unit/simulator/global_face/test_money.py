@@ -163,7 +163,7 @@ def test_an_account_below_maintenance_is_liquidated_and_its_orders_go_first() ->
     gate = Gate()
     gate.control.set_balance(usdc=Decimal(1000))
     gate.buy(0.5)
-    order = gate.rest(amount=0.001)
+    order = gate.rest(amount=0.001, price=60_000)
     gate.control.set_price(BTC, Decimal(67_500), hold=True)
     assert gate.position()["direction"] == "zero"
     assert gate.ask("private/get_order_state", order_id=order["order_id"])["cancel_reason"] == "autoliquidation"
