@@ -8,61 +8,56 @@ from typing import Any
 
 from perpsctl.simulator.clock import ManualClock
 from perpsctl.simulator.exchange import Exchange
-from perpsctl.simulator.faces.global_market import PUBLIC, ticker_row
-from perpsctl.simulator.faces.global_methods import Call
-from perpsctl.simulator.faces.global_orders import ORDERS
-from perpsctl.simulator.faces.global_params import Params
+from perpsctl.simulator.faces.global_market import ticker_row
 from perpsctl.simulator.faces.global_session import SOCKET_LIFETIME, Login, Session, Transport
 from perpsctl.simulator.faces.global_streams import Streams
+from perpsctl.simulator.faces.global_venue import GlobalFace
 from perpsctl.simulator.faces.global_ws import GlobalSocket
+from perpsctl.simulator.faults import Effect
 from perpsctl.simulator.gateway.refusal import RpcError
-from perpsctl.simulator.identity import throw_away_keys
+from perpsctl.simulator.identity import KeyRing, throw_away_keys
 from perpsctl.wire.guard import PlainJson
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BTC = "BTC_USDC-PERPETUAL"
-KEY = throw_away_keys()[0].record
 
 
-class Face:
-    """The methods a socket test needs, on the account itself; a login is taken at its word here."""
+class TrustingFace(GlobalFace):
+    """The gateway's face, but a login is taken at its word; with `exhausted` every credit is used up."""
 
     def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+        keys = throw_away_keys()
+        super().__init__(exchange, KeyRing(key.record for key in keys))
+        self._key = keys[0].record
         self.exhausted = False
 
-    def call(self, method: str, params: Mapping[str, PlainJson], session: Session) -> object:
-        match method:
-            case "public/auth":
-                session.login = Login(key=KEY, expires_at=self.exchange.now() + SOCKET_LIFETIME)
-                return {"expires_in": 3000, "sid": "s", "scope": "connection"}
-            case "private/enable_cancel_on_disconnect":
-                session.cancel_on_disconnect = True
-                return "ok"
-            case "private/get_cancel_on_disconnect":
-                return {"scope": "connection", "enabled": session.cancel_on_disconnect}
-            case "private/logout":
-                session.logged_out = True
-                return None
-        known = {**PUBLIC, **ORDERS}.get(method)
-        if known is None or session.transport not in known.served:
-            raise RpcError(-32601, "method not in allowlist")
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, PlainJson],
+        session: Session,
+        *,
+        effects: tuple[Effect, ...] = (),
+        from_query: bool = False,
+    ) -> object:
+        if method == "public/auth" and session.transport is Transport.SOCKET:
+            session.login = Login(key=self._key, expires_at=self.exchange.now() + SOCKET_LIFETIME)
+            return {"expires_in": 3000, "sid": "s", "scope": "connection"}
         if self.exhausted:
             session.closing = True
             raise RpcError(10028)
-        with self.exchange.gateway() as core:
-            return known.answer(Call(core=core, params=Params(params), session=session, now=self.exchange.now()))
+        return super().call(method, params, session, effects=effects, from_query=from_query)
 
 
 class Desk:
     """One socket with shorthand."""
 
-    def __init__(self, exchange: Exchange, clock: ManualClock, transport: Transport, name: str = "socket-1") -> None:
-        self.exchange = exchange
+    def __init__(self, face: TrustingFace, clock: ManualClock, transport: Transport, name: str = "socket-1") -> None:
+        self.exchange = face.exchange
         self.clock = clock
-        self.face = Face(exchange)
+        self.face = face
         self.session = Session(transport=transport, connection=name)
-        self.line = GlobalSocket(self.face, exchange.gateway, self.session, exchange.now, market=Streams())
+        self.line = GlobalSocket(face, self.session, market=Streams())
         self._ids = 0
 
     def send(self, method: str, /, **params: Any) -> list[dict[str, Any]]:
@@ -105,4 +100,4 @@ class Desk:
 
 def a_desk(transport: Transport = Transport.SOCKET) -> Desk:
     clock = ManualClock(NOW)
-    return Desk(Exchange(clock), clock, transport)
+    return Desk(TrustingFace(Exchange(clock)), clock, transport)

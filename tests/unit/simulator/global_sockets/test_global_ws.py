@@ -3,10 +3,12 @@
 import json
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from perpsctl.simulator.faces.global_session import Transport
+from perpsctl.simulator.faces.global_ws import CUT
 from tests.unit.simulator.global_sockets.desk import BTC, Desk, a_desk
 
 USER_RAW = ["user.orders.any.any.raw", "user.trades.any.any.raw", "user.changes.any.any.raw"]
@@ -53,7 +55,7 @@ def test_the_streams_host_serves_subscriptions_only(streams: Desk, method: str) 
 
 
 def test_user_channels_need_a_login() -> None:
-    assert a_desk().ask("private/subscribe", channels=USER_RAW)["code"] == 10000
+    assert a_desk().ask("private/subscribe", channels=USER_RAW)["code"] == 13009
 
 
 def test_a_session_of_50_minutes_ends_for_subscriptions_too(desk: Desk) -> None:
@@ -67,8 +69,10 @@ def test_a_session_of_50_minutes_ends_for_subscriptions_too(desk: Desk) -> None:
 
 
 def test_an_end_cancels_what_came_over_this_socket_and_nothing_else(desk: Desk) -> None:
-    other = Desk(desk.exchange, desk.clock, Transport.SOCKET, "socket-2")
-    over_http = Desk(desk.exchange, desk.clock, Transport.HTTP, "")
+    other = Desk(desk.face, desk.clock, Transport.SOCKET, "socket-2")
+    over_http = Desk(desk.face, desk.clock, Transport.HTTP, "")
+    other.log_in()
+    over_http.session.login = desk.session.login
     before = desk.rest()
     desk.ask("private/enable_cancel_on_disconnect", scope="connection")
     own, others, https = desk.rest(), other.rest(), over_http.rest()
@@ -160,6 +164,52 @@ def test_used_up_credits_are_told_and_then_close(desk: Desk) -> None:
     assert desk.line.closing is not None
 
 
+# --- faults -----------------------------------------------------------------------------------------
+
+
+def buys(desk: Desk) -> int:
+    with desk.exchange.gateway() as core:
+        return len(core.judged_orders())
+
+
+def place(desk: Desk) -> list[dict[str, Any]]:
+    price = int(Decimal(str(desk.ticker()["mark_price"])) * Decimal("0.97"))
+    return desk.send("private/buy", instrument_name=BTC, amount=0.01, type="limit", price=price)
+
+
+@pytest.mark.parametrize(("when", "orders"), [("before", 0), ("after", 1)])
+def test_a_connection_cut_around_a_request_says_nothing_of_it(desk: Desk, when: str, orders: int) -> None:
+    desk.exchange.faults.arm("N12", operation="create_order", when=when)
+    assert place(desk) == []
+    assert desk.line.closing is not None
+    assert desk.line.closing.code == CUT
+    assert buys(desk) == orders
+
+
+def test_an_answer_that_comes_late_is_the_true_one(desk: Desk) -> None:
+    desk.exchange.faults.arm("N15", operation="create_order", seconds=5)
+    assert place(desk) == []
+    late = [frame for _ in range(8) for frame in desk.pass_time(seconds=1)]
+    assert len(late) <= 1
+    assert buys(desk) == 1
+
+
+def test_an_answer_that_cannot_be_read_hides_an_order(desk: Desk) -> None:
+    desk.exchange.faults.arm("N21", operation="create_order")
+    desk.log_in()
+    price = int(Decimal(str(desk.ticker()["mark_price"])) * Decimal("0.97"))
+    request = {"instrument_name": BTC, "amount": 0.01, "type": "limit", "price": price}
+    text = json.dumps({"jsonrpc": "2.0", "id": 77, "method": "private/buy", "params": request})
+    assert desk.line.receive(text) == [b""]
+    assert buys(desk) == 1
+
+
+def test_faults_of_other_methods_leave_this_one_alone(desk: Desk) -> None:
+    desk.exchange.faults.arm("N12", operation="cancel_orders", when="before")
+    desk.rest()
+    assert desk.line.closing is None
+
+
 # --- user channels ----------------------------------------------------------------------------------
 
 
@@ -196,7 +246,9 @@ def test_raw_orders_are_told_one_by_one_and_trades_as_lists(desk: Desk) -> None:
 def test_a_cancel_by_another_connection_is_told(desk: Desk) -> None:
     order_id = desk.rest()
     desk.ask("private/subscribe", channels=USER_RAW[:1])
-    Desk(desk.exchange, desk.clock, Transport.HTTP, "").ask("private/cancel", order_id=order_id)
+    over_http = Desk(desk.face, desk.clock, Transport.HTTP, "")
+    over_http.session.login = desk.session.login
+    over_http.ask("private/cancel", order_id=order_id)
     told = desk.pass_time(milliseconds=20)
     assert [m["params"]["data"]["order_state"] for m in told] == ["cancelled"]
 

@@ -29,7 +29,7 @@ from perpsctl.simulator.faces.global_session import Transport
 from perpsctl.simulator.sockets import Connection
 from perpsctl.systemports import SystemClock, SystemIds
 from perpsctl.wire.global_derivatives.common import JsonValue
-from tests.unit.simulator.global_sockets.desk import BTC, Face
+from tests.unit.simulator.global_sockets.desk import BTC, TrustingFace
 
 SECOND = timedelta(seconds=1)
 QUICK = SocketTiming(first_wait=SECOND / 50, wait_max=SECOND / 20, refill=SECOND / 10)
@@ -41,12 +41,12 @@ class Hosts:
 
     def __init__(self) -> None:
         self.exchange = Exchange(VenueClock())
-        self.face = Face(self.exchange)
+        self.face = TrustingFace(self.exchange)
         self.servers: list[uvicorn.Server] = []
         self.urls = [self._serve(transport) for transport in (Transport.SOCKET, Transport.STREAMS)]
 
     def _serve(self, transport: Transport) -> str:
-        make = ws.sockets_of(self.exchange, self.face, transport)
+        make = ws.sockets_of(self.face, transport)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await ws.serve_socket(scope, receive, send, make)
