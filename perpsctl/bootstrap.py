@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from datetime import time
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perpsctl import places
 from perpsctl.diagnostics import StderrDiagnostics
@@ -24,7 +25,7 @@ from perpsctl.domain.errors import (
 )
 from perpsctl.domain.ids import AccountKey
 from perpsctl.domain.ports import Halts, Integrity, Journal
-from perpsctl.domain.products import Environment, Product
+from perpsctl.domain.products import Environment, Product, VenueId
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.domain.verdicts import Denial, DenialCode
 from perpsctl.engine.broken_journal import BrokenJournal
@@ -35,23 +36,24 @@ from perpsctl.engine.strategies import load
 from perpsctl.engine.supervisor import RunOptions, Supervisor, TickReport
 from perpsctl.exchange import credentials as keys
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
+from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.shelves import FileShelf
-from perpsctl.exchange.transport import ExchangeRecord
-from perpsctl.journal.halts import CombinedHalts
-from perpsctl.journal.info import JournalInfo, check_journal, journal_info
-from perpsctl.journal.lease import Holder, RowLease
-from perpsctl.journal.opening import open_journal
-from perpsctl.journal.spool import Spool
-from perpsctl.journal.store import SqlJournal
+from perpsctl.exchange.transport import ExchangeRecord, Observer
 from perpsctl.latch import Latch
 from perpsctl.risk.loss import exceeds
 from perpsctl.settings import Profile
 from perpsctl.simulator import launcher
 from perpsctl.systemports import SystemClock, SystemIds
 
+if TYPE_CHECKING:  # the journal's library is the slowest to load, and market reads need none of it
+    from perpsctl.journal.info import JournalInfo
+    from perpsctl.journal.spool import Spool
+    from perpsctl.journal.store import SqlJournal
+
 KEPT_RECORDS = 500
+AnyVenue = AdvancedTradeVenue | GlobalDerivativesVenue
 
 
 class Toolkit:
@@ -65,7 +67,7 @@ class Toolkit:
         self.records: list[ExchangeRecord] = []
         self._live = live
         self._way_out = way_out
-        self._venues: dict[KeyPurpose, AdvancedTradeVenue] = {}
+        self._venues: dict[KeyPurpose, AnyVenue] = {}
         self._store: SqlJournal | None = None
 
     # --- the venue ----------------------------------------------------------------------------------------
@@ -80,27 +82,28 @@ class Toolkit:
     @cached_property
     def endpoint(self) -> Endpoint:
         """Where requests go."""
+        venue = self.profile.venue
         if self.exchange is None:
-            return endpoint_for(self.profile.environment)
-        return endpoint_for(Environment.SIM, self.exchange.http)
+            return endpoint_for(self.profile.environment, venue=venue)
+        address = self.exchange.http if venue is VenueId.US else self.exchange.global_faces["http"]
+        return endpoint_for(Environment.SIM, address, venue=venue)
 
     @property
-    def venue(self) -> AdvancedTradeVenue:
+    def venue(self) -> AnyVenue:
         """The venue with the trade key."""
         return self.venue_for(KeyPurpose.TRADE)
 
-    def venue_for(self, purpose: KeyPurpose) -> AdvancedTradeVenue:
+    def venue_for(self, purpose: KeyPurpose) -> AnyVenue:
         """The venue with the key of a purpose. ConfigError or CredentialsError when there is no usable one."""
         if purpose not in self._venues:
-            self._venues[purpose] = AdvancedTradeVenue(
-                self.endpoint,
-                self.credentials(purpose),
-                self.clock,
-                self.ids,
-                observer=self._observe,
-                pacer=self.pacer,
-            )
+            self._venues[purpose] = self.new_venue(self.credentials(purpose), self._observe)
         return self._venues[purpose]
+
+    def new_venue(self, key: keys.Credentials | None, observer: Observer) -> AnyVenue:
+        """A client of the profile's venue under this key; the caller closes it."""
+        if self.profile.venue is VenueId.GLOBAL:
+            return GlobalDerivativesVenue(self.endpoint, key, self.clock, self.ids, observer=observer)
+        return AdvancedTradeVenue(self.endpoint, key, self.clock, self.ids, observer=observer, pacer=self.pacer)
 
     @cached_property
     def pacer(self) -> Pacer:
@@ -199,11 +202,13 @@ class Toolkit:
             return BrokenJournal(self.account, broken)
 
     @property
-    def store(self) -> SqlJournal:
+    def store(self) -> "SqlJournal":
         """The journal itself; JournalUnavailable when it cannot be opened."""
         if self._store is None:
             self._require_sqlite()
             _own_folder(self.profile.folder)
+            from perpsctl.journal.opening import open_journal
+
             self._store = open_journal(self.profile.folder, self.account, clock=self.clock, ids=self.ids)
         return self._store
 
@@ -215,17 +220,23 @@ class Toolkit:
     @cached_property
     def halts(self) -> Halts:
         """The switch as the desk sees it; needs no healthy journal."""
+        from perpsctl.journal.halts import CombinedHalts
+
         try:
             return CombinedHalts(self.latch, self.store)
         except (JournalUnavailable, NotBuiltYet) as broken:
             return CombinedHalts(self.latch, _as_unavailable(broken))
 
-    def journal_info(self) -> JournalInfo:
+    def journal_info(self) -> "JournalInfo":
         """What `journal info` shows."""
+        from perpsctl.journal.info import journal_info
+
         return journal_info(self.store, self.profile.folder, self.clock)
 
     def journal_check(self) -> Integrity:
         """The verdict on the whole journal, also when it is too damaged to open."""
+        from perpsctl.journal.info import check_journal
+
         self._require_sqlite()
         return check_journal(self.profile.folder, self.account, clock=self.clock, ids=self.ids, full=True)
 
@@ -255,8 +266,10 @@ class Toolkit:
         )
 
     @cached_property
-    def spool(self) -> Spool:
+    def spool(self) -> "Spool":
         """Where exits are kept while the journal is broken."""
+        from perpsctl.journal.spool import Spool
+
         return Spool(self.profile.folder, self.account, self.clock)
 
     def cash_times(self) -> tuple[time, ...]:
@@ -305,6 +318,8 @@ class Toolkit:
         """The loop over the engine, with the lease of this portfolio."""
         if self.profile.environment is Environment.SANDBOX:
             raise UsageError("the sandbox gives canned answers and is not a venue: `run` refuses it")
+        from perpsctl.journal.lease import Holder, RowLease
+
         return Supervisor(
             engine=self.engine,
             lease=RowLease(self.store, Holder.this_process(self.ids)),

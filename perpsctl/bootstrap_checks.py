@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from perpsctl.bootstrap import Toolkit
+from perpsctl.bootstrap import AnyVenue, Toolkit
 from perpsctl.checks import grids
 from perpsctl.checks.context import CheckContext, KeyFile, RequestSeen, RetiredAnswer, Setup
 from perpsctl.checks.host import ThisHost
@@ -19,7 +19,9 @@ from perpsctl.checks.model import Check, Report, Row
 from perpsctl.checks.preflight import PREFLIGHT
 from perpsctl.checks.probe import PROBE
 from perpsctl.checks.runner import run_checks
-from perpsctl.domain.errors import CredentialsError, PerpsctlError, VenueRefusedRequest
+from perpsctl.domain.errors import CredentialsError, PerpsctlError, UsageError, VenueRefusedRequest
+from perpsctl.domain.ids import ProductId
+from perpsctl.domain.products import VenueId
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
@@ -89,7 +91,7 @@ def context_of(toolkit: Toolkit, venues: "ToolkitVenues") -> CheckContext:
 def _setup(toolkit: Toolkit) -> Setup:
     profile = toolkit.profile
     pinned = profile.portfolio
-    if pinned is None and toolkit.exchange is not None:
+    if pinned is None and toolkit.exchange is not None and profile.venue is VenueId.US:
         pinned = toolkit.exchange.portfolio
     return Setup(
         profile=profile.name,
@@ -171,26 +173,37 @@ class ToolkitVenues:
 
     def __init__(self, toolkit: Toolkit) -> None:
         self._toolkit = toolkit
-        self._made: dict[KeyPurpose | None, AdvancedTradeVenue] = {}
+        self._made: dict[KeyPurpose | None, AnyVenue] = {}
         self._seen: list[RequestSeen] = []
 
-    def unsigned(self) -> AdvancedTradeVenue:
+    def unsigned(self) -> AnyVenue:
         """The venue without a key."""
         return self._venue(None)
 
-    def signed(self, purpose: KeyPurpose) -> AdvancedTradeVenue:
+    def signed(self, purpose: KeyPurpose) -> AnyVenue:
         """The venue under a key; CredentialsError when that key cannot be used, ConfigError when there is none."""
         return self._venue(purpose)
 
     def retired(self) -> RetiredAnswer:
         """Asks for the retired product over the bare link: the client itself would answer from what it knows."""
+        venue = self.unsigned()
+        if not isinstance(venue, AdvancedTradeVenue):
+            return self._retired_elsewhere(venue)
         path = f"/market/products/{RETIRED_PRODUCT}"
         asked = f"GET {path}"
         try:
-            body = self.unsigned().link.once(Ask(path=path, open_to_all=True), ProductBody).body
+            body = venue.link.once(Ask(path=path, open_to_all=True), ProductBody).body
         except VenueRefusedRequest as refused:
             return RetiredAnswer(asked=asked, served=False, said=refused.message.removeprefix(f"{asked}: "))
         return RetiredAnswer(asked=asked, served=True, said=f"product {shown(body.product_id, 80)}")
+
+    def _retired_elsewhere(self, venue: AnyVenue) -> RetiredAnswer:
+        asked = f"the book of {RETIRED_PRODUCT}"
+        try:
+            venue.book(ProductId(RETIRED_PRODUCT), 1)
+        except (VenueRefusedRequest, UsageError) as refused:
+            return RetiredAnswer(asked=asked, served=False, said=refused.message)
+        return RetiredAnswer(asked=asked, served=True, said="a book")
 
     def seen(self) -> Sequence[RequestSeen]:
         """Every request so far, oldest first."""
@@ -202,17 +215,12 @@ class ToolkitVenues:
             for venue in self._made.values():
                 closing.callback(venue.close)
 
-    def _venue(self, purpose: KeyPurpose | None) -> AdvancedTradeVenue:
+    def _venue(self, purpose: KeyPurpose | None) -> AnyVenue:
         if purpose not in self._made:
             key = None if purpose is None else self._toolkit.credentials(purpose)
-            self._made[purpose] = AdvancedTradeVenue(
-                self._toolkit.endpoint,
-                key,
-                self._toolkit.clock,
-                self._toolkit.ids,
-                observer=lambda record: self._seen.append(_seen(record, purpose)),
-                pacer=self._toolkit.pacer,
-            )
+            self._made[purpose] = self._toolkit.new_venue(
+                key, lambda record: self._seen.append(_seen(record, purpose))
+            )  # fmt: skip
         return self._made[purpose]
 
 

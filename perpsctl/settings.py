@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from perpsctl import places
-from perpsctl.domain.errors import ConfigError, NotBuiltYet
+from perpsctl.domain.errors import ConfigError
 from perpsctl.domain.products import Environment, VenueId
 from perpsctl.domain.text import shown
 from perpsctl.risk.limits import RiskLimits
@@ -211,10 +211,6 @@ def _build(name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *
         raise ConfigError(f"profile {name}: {shown(key)} ({origin}): {shown(first['msg'])}", fix="mend it") from None
     allowed = {"products_allowed": list(model.products)} if model.products else {}
     limits = _limits(name, allowed | model.limits)
-    if model.venue == "global":
-        raise NotBuiltYet(
-            f"profile {name}: the global venue is not built yet", fix="use a profile with venue us, such as sim"
-        )
     return Profile(
         name=name,
         venue=VenueId(model.venue),

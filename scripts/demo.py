@@ -66,13 +66,18 @@ def check(holds: bool, what: str) -> None:
         raise StoryBroken(what)
 
 
-def off_market(story: Story, steps: int = 40) -> tuple[str, str, str]:
-    """A legal price well below the bid, the bid and the ask."""
+def off_market(story: Story) -> tuple[str, str, str]:
+    """A legal price 30 basis points below the bid, the bid and the ask."""
     book = story.run(["products", "book", PRODUCT, "--depth", "5"])
-    step = Decimal(story.run(["products", "show", PRODUCT])["product"]["price_steps"][0]["step"])
     bid, ask = Decimal(book["bids"][0]["price"]), Decimal(book["asks"][0]["price"])
     story.tell(f"  best bid {bid}, best ask {ask}")
-    return format(bid - steps * step, "f"), format(bid, "f"), format(ask, "f")
+    step = price_step(story)
+    return format((bid * Decimal("0.997") // step) * step, "f"), format(bid, "f"), format(ask, "f")
+
+
+def price_step(story: Story) -> Decimal:
+    """The product's price step, as read now."""
+    return Decimal(story.run(["products", "show", PRODUCT])["product"]["price_steps"][0]["step"])
 
 
 def place(story: Story, side: str, size: str, *more: str, expect: int = 0) -> dict[str, Any]:
@@ -110,8 +115,8 @@ def resting_order(story: Story) -> None:
 def fill(story: Story) -> None:
     """An order that takes, and the position it leaves."""
     _, _, ask = off_market(story)
-    step = Decimal(story.run(["products", "show", PRODUCT])["product"]["price_steps"][0]["step"])
-    limit = format(Decimal(ask) + 10 * step, "f")
+    step = price_step(story)
+    limit = format((Decimal(ask) * Decimal("1.0008") // step) * step, "f")
     placed = place(story, "buy", "0.02", "--type", "limit", "--price", limit, "--tif", "ioc")
     check(placed["order"]["status"] == "filled", f"not filled: {placed['order']['status']}")
     story.tell(f"  filled {placed['order']['filled']} at {placed['order']['average_price']}")

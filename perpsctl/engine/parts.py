@@ -68,7 +68,11 @@ def assemble(
     `forbids_entries` says what shuts entries and edits here whatever the limits say: production without `live` or token.
     """
     views = Views(
-        venue=venue, journal=journal, clock=clock, cash_times=cash_times or (lambda: limits.funding_cash_times)
+        venue=venue,
+        journal=journal,
+        clock=clock,
+        cash_times=cash_times or (lambda: limits.funding_cash_times),
+        reach_bps=max(limits.liquidity_band_bps, limits.order_impact_max_bps),
     )
     tracker = Tracker(venue=venue, journal=journal, clock=clock)
     resolver = Resolver(

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import InvariantBroken, JournalUnavailable, VenueSpokeStrangely
 from perpsctl.domain.ids import IntentId, VenueOrderId
+from perpsctl.domain.numbers import ZERO
 from perpsctl.domain.orders import EditIntent, Fill, FillKind, VenueOrder
 from perpsctl.domain.ports import Clock, Journal, Venue
 from perpsctl.domain.reports import IntentRecord
@@ -42,6 +43,7 @@ class Tracker:
         self._journal = journal
         self._clock = clock
         self._short: dict[VenueOrderId, Decimal] = {}  # filled by state, of which fills are still missing
+        self._fetched: dict[VenueOrderId, Decimal] = {}  # filled by state, of which this process booked the fills
 
     def update(self, orders: OrdersRead | None = None, *, all_fills: bool = False) -> Tracked:
         """Journal states are as the venue tells them now. Raises JournalUnavailable; venue failures are problems.
@@ -68,7 +70,7 @@ class Tracker:
     def book_order(self, order: VenueOrder, intent_id: IntentId | None) -> bool:
         """The state is in the journal; True when it moved. Its fills are fetched by the next update or `book_fills`."""
         moved = self._journal.record_order(order, intent_id)  # step: record_order
-        if moved and order.filled > 0:
+        if order.filled > self._fetched.get(order.venue_order_id, ZERO):  # also where the outcome itself told the state
             self._short[order.venue_order_id] = order.filled
         return moved
 
@@ -129,7 +131,7 @@ class Tracker:
                 continue
             booked += self._journal.record_fills(fills)  # step: record_fills
             if told(fills) >= self._short[order_id]:
-                del self._short[order_id]
+                self._fetched[order_id] = self._short.pop(order_id)
         return tuple(booked)
 
     def _recent_fills(self, reads: Reads) -> tuple[Fill, ...]:

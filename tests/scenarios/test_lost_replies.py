@@ -11,7 +11,7 @@ import pytest
 from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import UsageError
 from perpsctl.domain.numbers import Price
-from perpsctl.domain.orders import Accepted, ApprovedOrder, NotSent, SubmitOutcome, Unknown
+from perpsctl.domain.orders import Accepted, ApprovedOrder, NotSent, SubmitOutcome, TimeInForce, Unknown
 from perpsctl.domain.ports import Gate
 from perpsctl.domain.reports import IntentStage
 from perpsctl.simulator.options import Dedupe, Options
@@ -174,3 +174,15 @@ def test_M5_a_grid_that_moves_between_the_reads_sends_nothing(world: World) -> N
         world.engine.desk.place(intent)
     assert world.creates() == 0
     assert world.journal.intent(intent.id) is None
+
+
+@pytest.mark.parametrize("fault", [None, "N12", "N15"])
+def test_E15_fills_are_booked_with_the_order_also_where_its_end_came_with_the_outcome(
+    world: World, fault: str | None
+) -> None:
+    if fault is not None:
+        world.arm(fault)
+    intent = world.intent(below=-20, tif=TimeInForce.IOC, post_only=False, size="0.02")
+    report = world.engine.desk.place(intent)
+    assert isinstance(report.outcome, Accepted), report
+    assert world.journal.booked_coin() == {intent.product_id: Decimal("0.02")}
