@@ -11,7 +11,7 @@ from perpsctl.simulator.faces.global_rows import Row, direction_of, fine
 from perpsctl.simulator.gateway.funding import EIGHT_HOURS_US, HOUR_US
 from perpsctl.simulator.gateway.listing import LISTED_AT, NEVER, Contract
 from perpsctl.simulator.gateway.refusal import RpcError, bad
-from perpsctl.simulator.gateway.state import GatewayState
+from perpsctl.simulator.gateway.state import GatewayState, trade_sequence
 from perpsctl.simulator.orders import Side
 from perpsctl.simulator.tape import micros
 from perpsctl.simulator.views import MarketTrade
@@ -171,19 +171,20 @@ def change_id(state: GatewayState) -> int:
 
 
 def tape_row(state: GatewayState, trade: MarketTrade) -> Row:
-    """One public trade. `trade_seq` rises; it has gaps here, since nobody counts what nobody asked for."""
+    """One public trade."""
     unit = state.products[trade.product_id].unit_size
-    host_us = micros(trade.time)
+    own = trade.trade_id.startswith("USDC-")
+    sequence = trade_sequence(trade.time, int(trade.trade_id[5:]) if own else int(trade.trade_id[:4], 16))
     return {
-        "trade_id": trade.trade_id if trade.trade_id.startswith("USDC-") else f"USDC-{host_us // 1000}",
-        "trade_seq": host_us // 1000,
+        "trade_id": trade.trade_id if own else f"USDC-{sequence}",
+        "trade_seq": sequence,
         "instrument_name": trade.product_id,
-        "timestamp": host_us // 1000,
+        "timestamp": micros(trade.time) // 1000,
         "direction": direction_of(trade.side),
         "price": trade.price,
         "amount": trade.size * unit,
         "contracts": trade.size,
-        "index_price": state.rates[trade.product_id].index(host_us),
+        "index_price": state.rates[trade.product_id].index(micros(trade.time)),
         "mark_price": trade.price,
         "tick_direction": 0,
     }
@@ -215,17 +216,20 @@ def _trades(call: Call, product_ids: list[str]) -> object:
     count = params.count(TRADES_MAX, 10)
     start, end = params.time("start_timestamp"), params.time("end_timestamp")
     first, last = params.whole("start_seq"), params.whole("end_seq")
-    rows = [
-        tape_row(state, trade)
+    found = [
+        (trade.time, tape_row(state, trade))
         for product_id in product_ids
         for trade in state.tapes[product_id].trades(TRADES_MAX, state.step)
-        if (start is None or trade.time >= start)
-        and (end is None or trade.time <= end)
-        and (first is None or micros(trade.time) // 1000 >= first)
-        and (last is None or micros(trade.time) // 1000 <= last)
+        if (start is None or trade.time >= start) and (end is None or trade.time <= end)
     ]
-    rows.sort(key=lambda row: str(row["timestamp"]), reverse=params.maybe_text("sorting") != "asc")
+    found.sort(key=lambda pair: pair[0], reverse=params.maybe_text("sorting") != "asc")
+    rows = [row for _, row in found if _between(row["trade_seq"], first, last)]
     return {"trades": rows[:count], "has_more": len(rows) > count}
+
+
+def _between(sequence: object, first: int | None, last: int | None) -> bool:
+    assert isinstance(sequence, int)
+    return (first is None or sequence >= first) and (last is None or sequence <= last)
 
 
 def _chart(call: Call) -> object:

@@ -32,6 +32,24 @@ PREFIX = "/api/v2"
 LOGIN = "public/auth"
 NOT_ALLOWED = "method not in allowlist"
 GRANTS = {"coinbase_cdp"}
+# Methods the gateway has and this exchange does not: portfolio margin, transfers, brokers, options' figures.
+NOT_BUILT = frozenset(
+    {
+        *(f"private/{name}" for name in ("get_risk_profile", "get_pme_params", "pme_simulate", "simulate_portfolio")),
+        *(f"private/{name}" for name in ("submit_transfer_between_subaccounts", "get_subaccounts_details")),
+        *(
+            f"private/{name}"
+            for name in ("get_broker_trades", "get_broker_trade_requests", "create_combo", "get_leg_prices")
+        ),
+        *(f"public/{name}" for name in ("get_combos", "get_combo_ids", "get_combo_details", "get_delivery_prices")),
+        *(
+            f"public/{name}"
+            for name in ("get_historical_volatility", "get_volatility_index_data", "get_index_chart_data")
+        ),
+        *(f"public/get_last_settlements_by_{name}" for name in ("currency", "instrument")),
+        *(f"public/{name}" for name in ("get_expirations", "get_trade_volumes")),
+    }
+)
 _UNSIGNED = frozenset({EffectKind.KEY_EXPIRED, EffectKind.UNAUTHORIZED})
 _OK, _BAD = 200, 400
 
@@ -105,7 +123,7 @@ class GlobalFace(VenueFace[GlobalIntake]):
                 return self._login(given, session, effects)
             known = self._methods.get(method)
             if known is None or session.transport not in known.served:
-                raise self._not_served(known, session)
+                raise self._not_served(method, known, session)
             self._draw(session, known, login=self._login_in_force(session))
             self._permit(session, known, effects)
             with self.exchange.gateway() as core:
@@ -115,7 +133,9 @@ class GlobalFace(VenueFace[GlobalIntake]):
             raise
 
     @staticmethod
-    def _not_served(known: Method | None, session: Session) -> RpcError:
+    def _not_served(method: str, known: Method | None, session: Session) -> RpcError:
+        if method in NOT_BUILT and session.transport is not Transport.STREAMS:
+            return RpcError(10033)
         if known is not None and session.transport is Transport.HTTP:
             return RpcError(10030)
         return RpcError(-32601, NOT_ALLOWED)

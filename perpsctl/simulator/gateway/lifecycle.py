@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from perpsctl.simulator.book import LiveOrder
-from perpsctl.simulator.gateway.state import CROSS, GatewayOrder, GatewayState, Scope, UserTrade
+from perpsctl.simulator.gateway.state import CROSS, GatewayOrder, GatewayState, Scope, UserTrade, trade_sequence
 from perpsctl.simulator.ledger import CENT_PARTS
 from perpsctl.simulator.lifecycle import LIQUIDATION_ROUNDS, Lifecycle
 from perpsctl.simulator.market import Touch
@@ -24,7 +24,6 @@ from perpsctl.simulator.orders import (
     TriggerStatus,
 )
 from perpsctl.simulator.seeded import row_key
-from perpsctl.simulator.tape import micros
 from perpsctl.simulator.views import MarketTrade
 
 ZERO = Decimal(0)
@@ -147,12 +146,11 @@ class GatewayLifecycle(Lifecycle):
         at: datetime,
     ) -> UserTrade:
         state = self._gateway
-        sequence = max(
-            state.trade_seq.get(order.product_id, 0) + 1, micros(at) // 1000
-        )  # rises, with gaps for others' trades
+        number = state.account * 10_000_000 + state.fill_count
+        sequence = max(state.trade_seq.get(order.product_id, 0) + 1, trade_sequence(at, number))
         state.trade_seq[order.product_id] = sequence
         trade = UserTrade(
-            number=state.account * 10_000_000 + state.fill_count,
+            number=number,
             sequence=sequence,
             order_id=order.order_id,
             label=order.client_order_id,
@@ -205,7 +203,7 @@ class GatewayLifecycle(Lifecycle):
         maker = trade.side if trade.liquidity is Liquidity.MAKER else trade.side.other
         self._gateway.tapes[trade.product_id].print_own(
             MarketTrade(
-                trade_id=str(trade.number),
+                trade_id=f"USDC-{trade.number}",
                 product_id=trade.product_id,
                 price=trade.price,
                 size=trade.contracts,
