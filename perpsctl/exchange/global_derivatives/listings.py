@@ -204,9 +204,10 @@ class Lists:
             if not isinstance(rows, tuple):
                 raise VenueSpokeStrangely("the list of fills has no rows at all, not even none")
             found += rows
-            last = _latest(rows)
-            if got.body.has_more is not True:
+            more = got.body.has_more is True or (got.body.has_more is not False and len(rows) >= ROWS)
+            if not more:
                 return found
+            last = _latest(rows)
             pages.turn(str(last), rows=len(rows))
             at = last
 

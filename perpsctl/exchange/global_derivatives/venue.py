@@ -95,8 +95,12 @@ class GlobalDerivativesVenue:
         pacer: Credits | None = None,
         reads: RetryPolicy = READS,
         cancels: RetryPolicy = CANCELS,
+        road: Callable[[Link], Link] | None = None,
     ) -> None:
-        """`adapter` replaces the socket (in-process simulator, tests); `pacer` is shared where several venues share a key."""
+        """`adapter` replaces the socket (in-process simulator, tests); `pacer` is shared where several venues share a key.
+
+        `road` carries orders and edits another way than HTTP: `streams.order_road.over` for the loop's order socket.
+        """
         self._capabilities = capabilities
         self._clock = clock
         self._transport = Transport(endpoint, clock, timing=timing, adapter=adapter, observer=observer)
@@ -109,7 +113,7 @@ class GlobalDerivativesVenue:
         self._catalogue = Catalogue(self._link, clock)
         self._lists = Lists(self._link, self._catalogue, clock)
         self._money = Money(self._link, self._ready)
-        self._writes = Writes(self._link, self._ready, self._catalogue.limits)
+        self._writes = Writes(self._link if road is None else road(self._link), self._ready, self._catalogue.limits)
         self._cancels = Cancels(self._link, self._lists)
         self._search = Search(
             clock=clock,

@@ -1,0 +1,569 @@
+"""Reads of the gateway answer whole or raise: products, funding, money, positions, orders, fills, cancels, search."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+
+from perpsctl.domain.errors import UsageError, VenueRefusedRequest, VenueSpokeStrangely, VenueUnreachable
+from perpsctl.domain.ids import ClientOrderId, ProductId, VenueOrderId
+from perpsctl.domain.market import MarkSource
+from perpsctl.domain.orders import OrderStatus, OrderType
+from perpsctl.domain.ports import Sought
+from perpsctl.domain.reports import IntentRecord, IntentStage
+from perpsctl.exchange.global_derivatives import GLOBAL_CAPABILITIES, GlobalDerivativesVenue
+from perpsctl.exchange.global_derivatives.catalogue import dearer
+from perpsctl.exchange.retrying import RetryPolicy
+from tests.unit.exchange.global_derivatives.parts import (
+    BTC,
+    LABEL,
+    NOW_MS,
+    Call,
+    Gateway,
+    Refusal,
+    a_gateway,
+    approved,
+    instrument_body,
+    order_body,
+    summary_body,
+    ticker_body,
+    trade_body,
+)
+from tests.unit.exchange.parts import NOW, FakeClock
+
+PERP = ProductId(BTC)
+ONE = VenueOrderId("USDC-1")
+STATE = "private/get_order_state"
+OPEN = "private/get_open_orders"
+HISTORY = "private/get_order_history_by_currency"
+TRADES = "private/get_user_trades_by_currency_and_time"
+BY_LABEL = "private/get_order_state_by_label"
+OPEN_BY_LABEL = "private/get_open_orders_by_label"
+HOUR_MS = 3_600_000
+
+
+def ready(clock: FakeClock | None = None, **more: Any) -> tuple[GlobalDerivativesVenue, Gateway]:
+    venue, gateway = a_gateway(clock, **more)
+    gateway.on(
+        "public/get_instruments", [[instrument_body(), instrument_body(instrument_name="BTC_USDC", kind="spot")]]
+    )
+    gateway.on("public/get_instrument", lambda call: instrument_body(instrument_name=call.params["instrument_name"]))
+    gateway.on("public/ticker", lambda call: ticker_body(instrument_name=call.params["instrument_name"]))
+    gateway.on("public/get_funding_rate_history", [hours("0.00001")])
+    for method in (OPEN, HISTORY, BY_LABEL, OPEN_BY_LABEL):
+        gateway.on(method, [[]])
+    gateway.on(TRADES, {"trades": [], "has_more": False})
+    gateway.on("private/get_user_trades_by_order", [[]])
+    return venue, gateway
+
+
+def hours(rate: str, count: int = 9) -> list[dict[str, Any]]:
+    return [
+        {"timestamp": NOW_MS - back * HOUR_MS, "index_price": 60000, "interest_1h": float(rate), "interest_8h": 0}
+        for back in range(count, 0, -1)
+    ]
+
+
+# --- products and market ------------------------------------------------------------------------------
+
+
+def test_perpetuals_are_found_by_structure() -> None:
+    venue, gateway = ready()
+    (product,) = venue.products()
+    assert (product.product_id, product.alias, product.contract_size) == (BTC, "BTC-PERP", Decimal("0.0001"))
+    assert gateway.to("public/get_instruments")[0].params == {"currency": "USDC", "kind": "future", "expired": False}
+
+
+def test_a_product_is_read_with_its_ticker_and_its_funding() -> None:
+    venue, _ = ready()
+    product = venue.product(PERP)
+    assert (product.index_price, product.last_price) == (Decimal(60001), Decimal(60000))
+    assert product.funding is not None
+    assert product.funding.interval == timedelta(hours=8)
+    assert product.funding.next_accrual == datetime(2026, 11, 23, 8, tzinfo=NOW.tzinfo)
+
+
+@pytest.mark.parametrize(
+    ("hourly", "funding_8h", "daily"),
+    [
+        ("0.00001", "0.0001", "0.0003"),  # 8 h of history cost 0.00008: what accrues now is dearer
+        ("0.0001", "0.0001", "0.0024"),  # the history is dearer: 3 x 0.0008
+        ("-0.0001", "0.0001", "-0.0024"),  # dearer for shorts
+    ],
+)
+def test_funding_is_the_dearer_of_three_last_eight_hours_and_three_of_the_running_ones(
+    hourly: str, funding_8h: str, daily: str
+) -> None:
+    venue, gateway = ready()
+    gateway.on("public/get_funding_rate_history", [hours(hourly)])
+    gateway.on("public/ticker", lambda call: ticker_body(funding_8h=float(funding_8h)))
+    funding = venue.product(PERP).funding
+    assert funding is not None
+    assert funding.daily_rate() == Decimal(daily)
+
+
+def test_funding_without_eight_hours_of_history_is_not_known() -> None:
+    venue, gateway = ready()
+    gateway.on("public/get_funding_rate_history", [hours("0.00001", count=7)])
+    funding = venue.product(PERP).funding
+    assert funding is not None
+    assert funding.rate is None
+    assert dearer(Decimal(1), None) is None
+
+
+def test_a_retired_id_names_its_successor_and_asks_nobody() -> None:
+    venue, gateway = ready()
+    with pytest.raises(UsageError, match="retired"):
+        venue.product(ProductId("BTC-PERP-INTX"))
+    assert gateway.calls == []
+
+
+def test_H10_another_instrument_than_was_asked_for_is_refused() -> None:
+    venue, gateway = ready()
+    gateway.on("public/get_instrument", instrument_body(instrument_name="ETH_USDC-PERPETUAL"))
+    with pytest.raises(VenueSpokeStrangely):
+        venue.product(PERP)
+
+
+def test_the_mark_is_the_venues_own() -> None:
+    venue, _ = ready()
+    mark = venue.mark(PERP)
+    assert (mark.price, mark.source, mark.as_of) == (Decimal("60000.5"), MarkSource.VENUE, NOW)
+
+
+def test_candles_of_a_long_range_are_read_in_several_requests() -> None:
+    venue, gateway = ready()
+
+    def chart(call: Call) -> dict[str, Any]:
+        ticks = list(range(call.params["start_timestamp"], call.params["end_timestamp"] + 1, 60_000))
+        column = [60000] * len(ticks)
+        names = ("open", "high", "low", "close", "volume")
+        return {"status": "ok", "ticks": ticks} | dict.fromkeys(names, column)
+
+    gateway.on("public/get_tradingview_chart_data", chart)
+    found = venue.candles(PERP, start=NOW - timedelta(minutes=2500), end=NOW, granularity=timedelta(minutes=1))
+    assert len(found) == 2500
+    assert len(gateway.to("public/get_tradingview_chart_data")) == 3
+    with pytest.raises(UsageError):
+        venue.candles(PERP, start=NOW - timedelta(hours=1), end=NOW, granularity=timedelta(minutes=2))
+
+
+def test_the_venues_clock_counts_half_the_flight_as_doubt() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+
+    def slow(call: Call) -> int:
+        clock.advance(timedelta(milliseconds=200))
+        return NOW_MS + 5_100
+
+    gateway.on("public/get_time", slow)
+    told = venue.server_time()
+    assert told.skew == timedelta(seconds=5, microseconds=500)
+    assert told.uncertainty == timedelta(milliseconds=100, microseconds=500)
+
+
+# --- account --------------------------------------------------------------------------------------------
+
+
+def test_equity_is_usdc_cross_and_isolated_together() -> None:
+    venue, gateway = ready()
+    rows = [
+        summary_body(currency="BTC", equity=5),
+        summary_body(),
+        summary_body(
+            isolated=True, equity=50, balance=49, session_upl=1, initial_margin=5, maintenance_margin=2, limits=...
+        ),
+    ]
+    gateway.on("private/get_account_summaries", {"id": 7, "summaries": rows})
+    account = venue.account()
+    assert [account.equity, account.balance, account.unrealised] == [Decimal(1050), Decimal(1039), Decimal(11)]
+    assert [account.initial_margin, account.available_margin] == [Decimal(105), Decimal(900)]
+    assert gateway.to("private/get_account_summaries")[0].params == {"extended": True, "include_isolated": True}
+
+
+@pytest.mark.parametrize("rows", [[], [summary_body(currency="BTC")], [summary_body(isolated=True)]])
+def test_an_account_without_usdc_is_refused_by_name_and_never_zero(rows: list[dict[str, Any]]) -> None:
+    venue, gateway = ready()
+    gateway.on("private/get_account_summaries", {"id": 7, "summaries": rows})
+    with pytest.raises(VenueRefusedRequest):
+        venue.account()
+
+
+@pytest.mark.parametrize("missing", ["equity", "balance"])
+def test_E16_an_account_without_its_figures_is_strange_and_never_zero(missing: str) -> None:
+    venue, gateway = ready()
+    gateway.on("private/get_account_summaries", {"id": 7, "summaries": [summary_body(**{missing: ...})]})
+    with pytest.raises(VenueSpokeStrangely):
+        venue.account()
+
+
+def position(**changes: Any) -> dict[str, Any]:
+    body = {"instrument_name": BTC, "direction": "buy", "size": 600, "size_currency": 0.01, "average_price": 60000}
+    return body | changes
+
+
+def test_positions_are_signed_coin_from_size_currency_cross_and_isolated_added() -> None:
+    venue, gateway = ready()
+    rows = [position(), position(direction="sell", size=-1800, size_currency=-0.03, isolated=True, user_id=2)]
+    gateway.on("private/get_positions", [rows])
+    assert venue.positions().coin(PERP) == Decimal("-0.02")
+    assert gateway.to("private/get_positions")[0].params["include_isolated"] is True
+
+
+def test_the_key_is_what_the_session_was_granted_and_unknown_words_grant_nothing() -> None:
+    venue, gateway = ready()
+    gateway.on("private/get_account_summaries", {"id": 7, "type": "main", "summaries": [summary_body()]})
+    facts = venue.key_facts()
+    assert (facts.can_view, facts.can_trade, facts.can_transfer, facts.portfolio_id) == (True, True, False, "7")
+    other, gateway = ready()
+    gateway.on("public/auth", {"access_token": "x", "expires_in": 900, "scope": "rat#everything"})
+    gateway.on("private/get_account_summaries", {"id": 7, "summaries": [summary_body()]})
+    facts = other.key_facts()
+    assert (facts.can_view, facts.can_trade, facts.can_transfer) == (False, False, False)
+
+
+def test_there_are_no_margin_windows_and_nothing_is_asked() -> None:
+    venue, gateway = ready()
+    window = venue.margin_window()
+    assert (window.kind, window.ends, window.intraday_enrolled) == ("NONE", None, False)
+    assert gateway.calls == []
+
+
+def test_a_preview_is_an_estimate_with_the_room_the_account_has() -> None:
+    venue, gateway = ready()
+    gateway.on("private/get_margins", {"buy": 24.5, "sell": 25.5, "min_price": 59100, "max_price": 60900})
+    gateway.on("private/get_max_order_size", {"max_tradable_amount": 0.01, "max_tradable_amount_reduce_only": 0})
+    preview = venue.preview(approved().order)
+    assert (preview.estimate, preview.margin) == (True, Decimal("24.5"))
+    assert "0.01" in preview.problems[0]
+    assert gateway.to("private/get_margins")[0].params == {
+        "instrument_name": BTC,
+        "amount": Decimal("0.02"),
+        "price": Decimal("59900.5"),
+    }
+
+
+# --- orders ------------------------------------------------------------------------------------------------
+
+
+def test_live_orders_are_resting_waiting_and_isolated_and_spot_is_kept_apart() -> None:
+    venue, gateway = ready()
+    gateway.on(
+        OPEN,
+        [
+            [
+                order_body(),
+                order_body(
+                    order_id="SLTS-2",
+                    order_type="stop_limit",
+                    order_state="untriggered",
+                    trigger_price=61000,
+                    filled_amount=...,
+                ),
+                order_body(order_id="USDC-3", isolated=True),
+                order_body(order_id="SPOT-4", instrument_name="BTC_USDC"),
+            ]
+        ],
+    )
+    assert {order.venue_order_id for order in venue.live_orders().orders} == {"USDC-1", "SLTS-2", "USDC-3"}
+    assert [order.venue_order_id for order in venue.foreign_orders()] == ["SPOT-4"]
+
+
+def test_E2_an_order_that_was_live_and_is_not_listed_is_asked_for_by_its_id() -> None:
+    venue, gateway = ready()
+    gateway.on(OPEN, [[order_body()], []])
+    gateway.on(STATE, [order_body(), order_body(order_state="filled", filled_amount=0.02)])
+    venue.live_orders()
+    assert len(venue.live_orders().orders) == 1
+    assert venue.live_orders().orders == ()
+
+
+def test_an_order_not_found_as_cross_is_asked_for_as_isolated_before_it_is_none() -> None:
+    venue, gateway = ready()
+    gateway.on(STATE, lambda call: order_body(isolated=True) if call.params.get("isolated") else Refusal(code=10004))
+    assert venue.order(ONE) is not None
+    gateway.on(STATE, Refusal(code=10004))
+    assert venue.order(ONE) is None
+    gateway.on(STATE, Refusal(code=11042))
+    with pytest.raises(Exception, match="permission"):
+        venue.order(ONE)
+
+
+def test_H10_another_order_than_was_asked_for_is_refused() -> None:
+    venue, gateway = ready()
+    gateway.on(STATE, order_body(order_id="USDC-2"))
+    with pytest.raises(VenueSpokeStrangely):
+        venue.order(ONE)
+
+
+def test_orders_since_join_open_recent_and_old_and_read_every_page() -> None:
+    venue, gateway = ready()
+
+    def history(call: Call) -> list[dict[str, Any]]:
+        if call.params["historical"]:
+            return [
+                order_body(order_id="OLD-1", order_state="cancelled"),
+                order_body(order_id="OLD-0", order_state="filled", creation_timestamp=NOW_MS - 10 * HOUR_MS),
+            ]
+        first = call.params["offset"]
+        last = min(first + 1000, 1500)
+        return [
+            order_body(order_id=f"REC-{n}", order_state="filled", creation_timestamp=NOW_MS - n)
+            for n in range(first, last)
+        ]
+
+    gateway.on(HISTORY, history)
+    gateway.on(OPEN, [[order_body()]])
+    found = venue.orders_since(NOW - timedelta(hours=1))
+    assert len(found.orders) == 1 + 1500 + 1
+    assert found.pages == 4
+
+
+def test_orders_since_end_early_only_where_rows_run_newest_first() -> None:
+    venue, gateway = ready()
+
+    def history(call: Call) -> list[dict[str, Any]]:
+        if call.params["historical"]:
+            return []
+        first = call.params["offset"]
+        return [
+            order_body(order_id=f"R-{n}", order_state="filled", creation_timestamp=NOW_MS - n * 60_000)
+            for n in range(first, first + 1000)
+        ]
+
+    gateway.on(HISTORY, history)
+    assert len(venue.orders_since(NOW - timedelta(hours=1)).orders) == 61
+    assert len(gateway.to(HISTORY)) == 2
+
+
+def test_fills_join_both_windows_once_by_currency_and_trade() -> None:
+    venue, gateway = ready()
+    old, shared = trade_body("1", timestamp=NOW_MS - HOUR_MS), trade_body("2")
+    other = trade_body("2", fee_currency="BTC", fee=0.00001)
+    gateway.on(
+        TRADES,
+        lambda call: {"trades": [old, shared] if call.params["historical"] else [shared, other], "has_more": False},
+    )
+    assert [fill.fill_id for fill in venue.fills()] == ["USDC:1", "BTC:2", "USDC:2"]
+    assert [fill.fill_id for fill in venue.fills(since=NOW)] == ["BTC:2", "USDC:2"]
+
+
+def test_E21_fills_are_read_to_the_last_page_and_a_list_that_stands_still_is_an_error() -> None:
+    venue, gateway = ready()
+
+    def pages(call: Call) -> dict[str, Any]:
+        at = max(call.params["start_timestamp"], NOW_MS)
+        rows = [trade_body(str(n), timestamp=n) for n in range(at, min(at + 3, NOW_MS + 6))]
+        return {"trades": rows, "has_more": at + 3 < NOW_MS + 6}
+
+    gateway.on(TRADES, pages)
+    assert len(venue.fills(since=NOW)) == 6
+    gateway.on(TRADES, {"trades": [trade_body("1")], "has_more": True})
+    with pytest.raises(VenueSpokeStrangely, match="incomplete"):
+        venue.fills()
+    gateway.on(TRADES, {"trades": [], "has_more": True})
+    with pytest.raises(VenueSpokeStrangely, match="incomplete"):
+        venue.fills()
+
+
+def test_a_trade_told_in_two_ways_is_an_error() -> None:
+    venue, gateway = ready()
+    gateway.on(
+        TRADES,
+        lambda call: {
+            "trades": [trade_body("1", amount=0.01 if call.params["historical"] else 0.02)],
+            "has_more": False,
+        },
+    )
+    with pytest.raises(VenueSpokeStrangely):
+        venue.fills()
+
+
+def test_fills_of_one_order_come_from_both_windows_and_of_no_other() -> None:
+    venue, gateway = ready()
+    gateway.on("private/get_user_trades_by_order", lambda call: [trade_body("1" if call.params["historical"] else "2")])
+    assert len(venue.fills(venue_order_id=ONE)) == 2
+    gateway.on("private/get_user_trades_by_order", [[trade_body(order_id="USDC-2")]])
+    with pytest.raises(VenueSpokeStrangely):
+        venue.fills(venue_order_id=ONE)
+
+
+# --- cancels -------------------------------------------------------------------------------------------------
+
+
+def test_I8_a_cancel_is_accepted_by_the_venues_word_and_refused_in_its_own() -> None:
+    venue, gateway = ready()
+    answers = {
+        "USDC-1": order_body(order_state="cancelled"),
+        "USDC-2": Refusal(code=11044),
+        "USDC-3": Refusal(code=10004),
+    }
+    gateway.on("private/cancel", lambda call: answers[call.params["order_id"]])
+    results = venue.cancel([ONE, VenueOrderId("USDC-2"), VenueOrderId("USDC-3")])
+    assert [(result.accepted, result.reason) for result in results] == [
+        (True, ""),
+        (False, "not_open_order"),
+        (False, "order_not_found"),
+    ]
+
+
+def test_a_cancel_not_found_as_cross_is_asked_as_isolated() -> None:
+    venue, gateway = ready()
+    gateway.on(
+        "private/cancel",
+        lambda call: order_body(order_state="cancelled") if call.params.get("isolated") else Refusal(code=10029),
+    )
+    (result,) = venue.cancel([ONE])
+    assert result.accepted
+
+
+def test_an_unanswered_cancel_does_not_stop_the_others_and_none_answered_raises() -> None:
+    policy = RetryPolicy(attempts=2, total=timedelta(seconds=600), waits=False)
+    venue, gateway = ready(cancels=policy)
+    gateway.on(
+        "private/cancel",
+        lambda call: (
+            requests.ReadTimeout("x")
+            if call.params["order_id"] == "USDC-1"
+            else order_body(order_id="USDC-2", order_state="cancelled")
+        ),
+    )
+    first, second = venue.cancel([ONE, VenueOrderId("USDC-2")])
+    assert (first.accepted, second.accepted) == (False, True)
+    gateway.on("private/cancel", requests.ReadTimeout("x"))
+    with pytest.raises(VenueUnreachable):
+        venue.cancel([VenueOrderId(f"USDC-{n}") for n in range(20)])
+    assert len(gateway.to("private/cancel")) < 20
+
+
+def test_every_mass_cancel_says_that_isolated_orders_are_meant_too() -> None:
+    venue, gateway = ready()
+    for method in (
+        "private/cancel_all",
+        "private/cancel_all_by_instrument",
+        "private/cancel_all_by_currency",
+        "private/cancel_by_label",
+    ):
+        gateway.on(method, 3)
+    assert (
+        venue.mass.all(),
+        venue.mass.of_product(PERP),
+        venue.mass.of_perpetuals(),
+        venue.mass.of_label(ClientOrderId(LABEL)),
+    ) == (3, 3, 3, 3)
+    assert [call.params["include_isolated"] for call in gateway.calls if "cancel" in call.method] == [True] * 4
+
+
+# --- search --------------------------------------------------------------------------------------------------
+
+
+def sought(clock: FakeClock, **changes: Any) -> Sought:
+    order = approved(**changes).order
+    record = IntentRecord(
+        intent=order.intent,
+        stage=IntentStage.COMMITTED,
+        committed_at=clock.now(),
+        sent_size=order.size,
+        denied=None,
+        outcome=None,
+        venue_order_id=None,
+        order=None,
+        sent_price=order.limit_price,
+        sent_stop=order.stop_price,
+    )
+    return Sought(record=record, sent_after=clock.now())
+
+
+def test_an_order_in_doubt_is_found_by_its_label() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    gateway.on(BY_LABEL, [[order_body()]])
+    sighting = venue.search(sought(clock))
+    assert sighting.order is not None
+    assert sighting.order.status is OrderStatus.OPEN
+    assert gateway.to(BY_LABEL)[0].params == {"currency": "USDC", "label": LABEL, "include_isolated": True}
+    assert gateway.to(OPEN_BY_LABEL)
+
+
+def test_an_order_in_doubt_that_only_its_trades_tell_of_is_found() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    gateway.on(
+        TRADES, {"trades": [trade_body("1"), trade_body("2", label="other", order_id="USDC-7")], "has_more": False}
+    )
+    gateway.on(STATE, order_body(order_state="filled", filled_amount=0.02))
+    assert venue.search(sought(clock)).order is not None
+    assert [call.params["order_id"] for call in gateway.to(STATE)] == ["USDC-1"]
+
+
+def test_absence_is_by_every_list_and_a_list_that_fails_is_no_absence() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock, reads=RetryPolicy(attempts=1, total=timedelta(seconds=60)))
+    sighting = venue.search(sought(clock))
+    assert (sighting.order, sighting.contradicts, sighting.listed_at) == (None, "", NOW)
+    for method in (BY_LABEL, OPEN_BY_LABEL, TRADES):
+        broken, gateway = ready(clock, reads=RetryPolicy(attempts=1, total=timedelta(seconds=60)))
+        gateway.on(method, requests.ReadTimeout("late"))
+        with pytest.raises(VenueUnreachable):
+            broken.search(sought(clock))
+
+
+def test_two_orders_under_one_label_are_a_contradiction() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    gateway.on(BY_LABEL, [[order_body(), order_body(order_id="USDC-2")]])
+    sighting = venue.search(sought(clock))
+    assert sighting.order is None
+    assert "USDC-1, USDC-2" in sighting.contradicts
+
+
+def test_H10_a_clamped_price_is_a_contradiction_in_the_search_too() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    gateway.on(BY_LABEL, [[order_body(price=59900.4)]])
+    assert "price" in venue.search(sought(clock)).contradicts
+
+
+def test_a_stop_that_fired_is_one_order_with_two_ids_and_no_duplicate() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    fired = {"original_order_type": "stop_limit", "trigger_price": 60100}
+    gateway.on(
+        BY_LABEL,
+        [
+            [
+                order_body(
+                    order_id="SLTS-1",
+                    order_type="stop_limit",
+                    order_state="triggered",
+                    trigger_price=60100,
+                    filled_amount=...,
+                ),
+                order_body(order_id="USDC-9", trigger_order_id="SLTS-1", **fired),
+            ]
+        ],
+    )
+    sighting = venue.search(sought(clock, type=OrderType.STOP_LIMIT, stop_price="60100"))
+    assert sighting.contradicts == ""
+    assert sighting.order is not None
+    assert sighting.order.venue_order_id == "USDC-9"
+
+
+def test_once_a_label_may_be_forgotten_the_whole_history_is_read_as_well() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    old = sought(clock)
+    venue.search(old)
+    assert gateway.to(HISTORY) == []
+    clock.advance(timedelta(minutes=21))
+    gateway.on(HISTORY, lambda call: [order_body(order_state="cancelled")] if call.params["historical"] else [])
+    assert venue.search(old).order is not None
+    assert len(gateway.to(HISTORY)) == 2
+
+
+def test_the_bound_on_doubt_is_the_end_every_write_carries() -> None:
+    assert GLOBAL_CAPABILITIES.doubt.write_ttl == timedelta(seconds=5)
+    assert not GLOBAL_CAPABILITIES.dedupes_client_id
+    assert GLOBAL_CAPABILITIES.has_server_expiry
