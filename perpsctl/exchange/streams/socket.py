@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from perpsctl.domain.errors import PerpsctlError, RefusalCause, VenueRefusedRequest, VenueRefusedUs, VenueUnreachable
@@ -22,7 +23,7 @@ from perpsctl.domain.text import shown
 from perpsctl.exchange.streams.line import FRAME_OUT_BYTES_MAX, Line, LineLost
 from perpsctl.exchange.streams.mailbox import Event, EventKind, Mailbox
 from perpsctl.exchange.transport import SENTENCES, Answered, Ending, GateClosed, NotWritten, Problem, Written
-from perpsctl.wire.global_derivatives.common import JsonValue
+from perpsctl.wire.global_derivatives.common import Body, JsonValue
 from perpsctl.wire.global_derivatives.rpc import (
     LooseReply,
     Notification,
@@ -42,9 +43,10 @@ __all__ = [
     "SocketTiming",
 ]
 
-Params = Mapping[str, JsonValue]
+Params = Mapping[str, JsonValue] | Body
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
+_JSON = MappingProxyType({"content-type": "application/json"})
 _SLICE = timedelta(milliseconds=100)  # how late a stop or a due duty may be noticed
 
 # Only these may be pushed out of a full mailbox; a channel we do not know is kept (section 12, 2026-11-22).
@@ -138,7 +140,17 @@ class _Refused(Exception):
 class _Connection:
     """What belongs to one connection and dies with it."""
 
-    __slots__ = ("armed", "last_received_ns", "last_sent_ns", "line", "login_ns", "number", "opened_ns", "tests")
+    __slots__ = (
+        "armed",
+        "last_received_ns",
+        "last_sent_ns",
+        "line",
+        "login_due",
+        "login_ns",
+        "number",
+        "opened_ns",
+        "tests",
+    )
 
     def __init__(self, line: Line, number: int, now_ns: int) -> None:
         self.line = line
@@ -148,6 +160,7 @@ class _Connection:
         self.last_sent_ns = now_ns
         self.last_received_ns = now_ns
         self.armed = False
+        self.login_due = False
         self.tests: set[int] = set()
 
 
@@ -241,6 +254,12 @@ class RpcSocket:
                     raise self._error or VenueUnreachable(f"the venue's socket is not ready: {self._reason}")
                 self._changed.wait(min(left_ns / 1_000_000_000, 0.05))
 
+    def renew_login(self) -> None:
+        """The venue no longer knows our login: the reader logs in again at once, or gives the connection up."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.login_due = True
+
     def facts(self) -> SocketFacts:
         with self._lock:
             return SocketFacts(
@@ -314,7 +333,7 @@ class RpcSocket:
         if waiter.reply is not None and waiter.arrived is not None:
             return Answered(
                 status=200,
-                headers={},
+                headers=_JSON,  # what a socket carries is JSON by contract
                 body=waiter.body,
                 asked=asked,
                 arrived=waiter.arrived,
@@ -421,6 +440,7 @@ class RpcSocket:
         assert self._login is not None
         self._ask(connection, "public/auth", self._login(), until_ns)
         connection.login_ns = self._clock.monotonic_ns()
+        connection.login_due = False
 
     def _arm(self, connection: _Connection, until_ns: int) -> None:
         """Armed and read back: an `ok` alone is not believed (section 10)."""
@@ -468,7 +488,8 @@ class RpcSocket:
                 raise LineLost(Problem.TIMEOUT, "nothing came for two heartbeats and a half")
             if now_ns - connection.last_sent_ns > _ns(self.timing.keep_alive):
                 self._test(connection)
-            if self._login is not None and now_ns - connection.login_ns > _ns(self.timing.renew_login):
+            aged = now_ns - connection.login_ns > _ns(self.timing.renew_login)
+            if self._login is not None and (aged or connection.login_due):
                 self._log_in(connection, self._until(self.timing.setting_up))
 
     def _pump(self, connection: _Connection, within: timedelta) -> None:
