@@ -22,7 +22,6 @@ TRADES_MAX = 1000
 CHART_MAX = 5000
 FUNDING_ROWS_MAX = 744
 RESOLUTIONS = {"1D": 1440} | {str(minutes): minutes for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)}
-DAY = timedelta(days=1)
 
 
 def instrument_of(call: Call) -> str:
@@ -143,12 +142,12 @@ def _open_interest(state: GatewayState, product_id: str) -> Decimal:
 def stats_row(state: GatewayState, product_id: str) -> Row:
     """The last 24 hours: volume in coins, money in USDC."""
     tape, unit = state.tapes[product_id], state.products[product_id].unit_size
-    candles = tape.buckets(start=state.now - DAY, end=state.now, minutes=60, now=state.now, limit=25)
+    low, high = state.day_range(product_id)
     coins = tape.volume_24h(state.step) * unit
     value = fine((coins * state.mark(product_id)).quantize(Decimal("0.01")))
     return {
-        "high": max((candle.high for candle in candles), default=None),
-        "low": min((candle.low for candle in candles), default=None),
+        "high": high,
+        "low": low,
         "price_change": tape.change_24h(state.step, state.host_us).quantize(Decimal("0.0001")),
         "volume": fine(coins),
         "volume_usd": value,

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from perpsctl.simulator.book import LiveOrder
 from perpsctl.simulator.calendar import Session
-from perpsctl.simulator.gateway.funding import ContinuousFunding
+from perpsctl.simulator.gateway.funding import HOUR_US, ContinuousFunding
 from perpsctl.simulator.gateway.listing import CONTRACTS, GLOBAL_LISTED, PRICE_BAND, SETTLEMENT_S, Contract
 from perpsctl.simulator.ledger import Position
 from perpsctl.simulator.market import Market
@@ -30,6 +30,7 @@ CROSS = 0  # the slot number of cross margin
 TRADES_KEPT = 50_000
 LOG_KEPT = 50_000
 EVENTS_KEPT = 10_000
+HOURS_KEPT = 1000
 MARGIN_MODEL = "segregated_sm"
 Scope = tuple[str, int]  # product id, slot
 
@@ -208,6 +209,7 @@ class GatewayState(State):
         self.settlement_prices: dict[str, Decimal] = {}
         self.locked = False
         self.uid = 90_000 + seed_of(options.seed, "uid") % 10_000
+        self._hours: dict[tuple[str, int], tuple[float, float]] = {}  # lowest and highest of whole hours of the path
         self.rates = {p: ContinuousFunding(market, self.timeline) for p, market in self.markets.items()}
 
     def _open_wallets(self) -> None:
@@ -240,6 +242,27 @@ class GatewayState(State):
         """The lowest and highest price a limit order may have now; others are moved there without a word."""
         step, mark = self.products[product_id].price_increment, self.mark(product_id)
         return (mark * (1 - PRICE_BAND) // step + 1) * step, mark * (1 + PRICE_BAND) // step * step
+
+    def day_range(self, product_id: str) -> tuple[Decimal, Decimal]:
+        """The lowest and highest quotes of the last 24 hours, as the path's samples tell them."""
+        now, ranges = self.host_us, []
+        first = now // HOUR_US - 23
+        for hour in range(first, now // HOUR_US + 1):
+            known = self._hours.get((product_id, hour))
+            if known is None:
+                end = min((hour + 1) * HOUR_US, now)
+                path_us = self.timeline.path_us
+                seen = self.markets[product_id].knots(path_us(hour * HOUR_US), path_us(end))
+                known = (min(seen), max(seen))
+                if end < now:
+                    self._hours[product_id, hour] = known
+            ranges.append(known)
+        if len(self._hours) > HOURS_KEPT:
+            self._hours.clear()
+        market = self.markets[product_id]
+        low = market.touch_of(min(low for low, _ in ranges), self.step)
+        high = market.touch_of(max(high for _, high in ranges), self.step)
+        return market.price_of(low.bid), market.price_of(high.ask)
 
     @staticmethod
     def contract(product_id: str) -> Contract:
