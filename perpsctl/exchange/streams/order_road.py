@@ -3,6 +3,7 @@
 Orders sent here die with the connection (cancel-on-disconnect, armed and read back): the dead man's switch of `run`.
 A one-shot command whose order is to rest after it uses HTTP, or leaves through `RpcSocket.logout`. Nothing is sent twice,
 not even after a refused login: the refusal proves that it did not run, and the next intent finds a renewed session.
+Entries never leave by another road than the armed one.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from perpsctl.exchange.streams.addresses import SocketAddress
 from perpsctl.exchange.streams.line import LineTiming, WebsocketLine
 from perpsctl.exchange.streams.mailbox import Mailbox
 from perpsctl.exchange.streams.socket import RpcSocket, SocketTiming
-from perpsctl.exchange.transport import Answered, Problem, Written
+from perpsctl.exchange.transport import Answered, NotWritten, Problem, Written
 from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import decode_reply
 from perpsctl.wire.guard import WireError
@@ -108,7 +109,11 @@ class SocketLink(Link):
         self._socket = socket
 
     def write(self, method: str, params: Callable[[], Params], kind: type[T], gate: Gate) -> WriteEnding[T]:
-        """Send a write once. Never raises. A socket that is not READY, and so not armed, ends it as NotWritten."""
+        """Send a write once. Never raises. A socket that is not READY, and so not armed, ends it as NotWritten.
+
+        The way out stays open: what the venue itself holds to reducing goes over HTTP when the socket has provably
+        written nothing of it.
+        """
         total = self.rpc.transport.timing.total
         try:
             until_ns = self.clock.monotonic_ns() + total // _MICROSECOND * 1000
@@ -119,6 +124,8 @@ class SocketLink(Link):
         except PerpsctlError as failed:
             return NotReady(reason=failed.code, detail=failed.message)
         ending = self._socket.call(method, ready, gate=gate, within=total)
+        if isinstance(ending, NotWritten) and getattr(ready, "reduce_only", None) is True:
+            return super().write(method, params, kind, gate)
         if not isinstance(ending, Answered):
             if isinstance(ending, Written) and ending.problem is Problem.RESET:
                 self.rpc.credits.exhausted()  # an unexplained close may be what 10028 does

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from perpsctl.domain.ids import ClientOrderId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Price, Size
-from perpsctl.domain.orders import Accepted, ApprovedOrder, NotSent, OrderStatus, Unknown
+from perpsctl.domain.orders import Accepted, ApprovedOrder, NotSent, OrderStatus, Rejected, Unknown
+from perpsctl.domain.orders import Road as Road_
 from perpsctl.domain.products import Environment, VenueId
 from perpsctl.domain.quantize import quantize
 from perpsctl.exchange.credentials import Credentials, from_key_file
@@ -56,13 +58,15 @@ class Road:
         assert self.socket.stop()
         self.venue.close()
 
-    def an_order(self, intent_id: str) -> ApprovedOrder:
+    def an_order(self, intent_id: str, **changes: object) -> ApprovedOrder:
         product = self.venue.product(BTC)
         wanted = self.venue.mark(BTC).price * Decimal("0.97")
         price = Price(wanted // product.price_step(wanted) * product.price_step(wanted))
         intent = an_intent(
             id=intent_id, product_id=BTC, size=str(Size(product.contract_size * 10)), limit_price=str(price)
         )
+        if changes:
+            intent = replace(intent, **changes)  # type: ignore[arg-type]
         return ApprovedOrder(
             order=quantize(intent, product), client_order_id=ClientOrderId(intent_id), judged_at=self.clock.now()
         )
@@ -113,6 +117,15 @@ def test_a_shut_gate_is_not_sent_and_a_socket_that_is_down_neither(road: Road) -
     assert road.socket.stop()
     outcome = road.venue.submit(order, OpenGate())
     assert isinstance(outcome, NotSent), outcome
+
+
+def test_the_way_out_stays_open_while_the_socket_is_down(road: Road) -> None:
+    """It reaches the venue over HTTP, which refuses it for want of a position: that it was asked is the point."""
+    assert road.socket.stop()
+    out = road.venue.submit(road.an_order(road.ids.new(), reduce_only=True, road=Road_.EXIT), OpenGate())
+    assert isinstance(out, Rejected), out
+    entry = road.venue.submit(road.an_order(road.ids.new()), OpenGate())
+    assert isinstance(entry, NotSent), entry
 
 
 def test_an_answer_lost_after_execution_is_a_doubt_and_one_order(simulator: launcher.SimStatus, road: Road) -> None:
