@@ -221,3 +221,24 @@ def test_the_same_seed_and_calls_give_the_same_answers() -> None:
         ]
 
     assert story() == story()
+
+
+def test_a_settlement_moves_equity_nowhere_and_the_next_one_counts_from_it() -> None:
+    gate = Gate()
+    gate.control.set_funding(BTC, Decimal("0.0001"))
+    gate.buy(0.1)
+    seen = []
+    for price in (69_500, 69_200):
+        gate.later(seconds=3600)
+        gate.log_in()
+        gate.control.set_price(BTC, Decimal(price), hold=True)
+        before = gate.summary()["equity"]
+        gate.control.settle()
+        assert gate.summary()["equity"] == gate.summary()["balance"] == before
+        seen.append(gate.ask("private/get_transaction_log", **ALWAYS)["logs"][0])
+    first, second = seen
+    assert first["session_upl"] > 0 > second["session_upl"]
+    for row in seen:
+        assert row["total_interest_pl"] < 0
+    assert second["interest_pl"] == second["total_interest_pl"]  # no trade in between told a part of it
+    assert gate.position()["total_profit_loss"] == pytest.approx(first["session_upl"] + second["session_upl"])
