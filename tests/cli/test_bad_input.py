@@ -249,9 +249,6 @@ def test_an_unknown_variable_is_exit_7(ask: Ask, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_planned_says_so_by_name(ask: Ask, perpsctl_home: Path) -> None:
-    said = ask(*LIMIT, "--profile", "sim-global")
-    assert (said.code, said.error["code"]) == (2, "not_built_yet")
-    assert "global" in said.error["message"]
     write_config(perpsctl_home, "[profile.sim]\njournal = 'postgresql://localhost/x'")
     said = ask("journal", "info")
     assert (said.code, said.error["code"]) == (2, "not_built_yet")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from perpsctl import places, settings
 from perpsctl.domain.errors import ConfigError, NotBuiltYet
-from perpsctl.domain.products import Environment
+from perpsctl.domain.products import Environment, VenueId
 from perpsctl.risk.limits import RiskLimits
 
 WHOLE = """\
@@ -98,9 +98,9 @@ def test_a_limit_keeps_every_digit_it_was_written_with(tmp_path: Path) -> None:
     assert found.limits.position_max_share == Decimal(digits)
 
 
-def test_the_global_venue_is_named_as_not_built(tmp_path: Path) -> None:
-    with pytest.raises(NotBuiltYet, match="global"):
-        load(tmp_path, profile="sim-global")
+def test_both_venues_have_a_profile_built_in(tmp_path: Path) -> None:
+    assert load(tmp_path, profile="sim").venue is VenueId.US
+    assert load(tmp_path, profile="sim-global").venue is VenueId.GLOBAL
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", "x" * 41, "é", ".exchange", "a\nb", "-x"])
