@@ -10,27 +10,34 @@ are kept as events. What this room believes of the gateway: coinbase-global-deri
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from perpsctl.domain.errors import PerpsctlError, RefusalCause, VenueRefusedRequest, VenueRefusedUs, VenueUnreachable
+from perpsctl.domain.errors import PerpsctlError, VenueRefusedUs, VenueUnreachable
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Gate, GateShut
 from perpsctl.domain.text import shown
+from perpsctl.exchange.streams.calls import Calls, Matched, Waiter
 from perpsctl.exchange.streams.line import FRAME_OUT_BYTES_MAX, Line, LineLost
 from perpsctl.exchange.streams.mailbox import Event, EventKind, Mailbox
+from perpsctl.exchange.streams.states import (
+    ChannelsDropped,
+    DeadManNotArmed,
+    RefusedHere,
+    SocketFacts,
+    SocketState,
+    SocketTiming,
+    named,
+    result_of,
+)
 from perpsctl.exchange.transport import SENTENCES, Answered, Ending, GateClosed, NotWritten, Problem, Written
 from perpsctl.wire.global_derivatives.common import Body, JsonValue
 from perpsctl.wire.global_derivatives.rpc import (
     LooseReply,
     Notification,
-    RpcError,
     decode_frame,
     encode_request,
-    plain_tree,
 )
 from perpsctl.wire.guard import WireError
 
@@ -55,86 +62,6 @@ MARKET_CHANNELS = (
     *("deribit_price_index.", "deribit_price_ranking.", "markprice."),
 )
 _TOO_MANY_REQUESTS = 10028
-_LOGIN_REFUSED = frozenset({13004, 13009, 10000})
-_PERMISSION = frozenset({11042, 13021, 13403})
-
-
-class DeadManNotArmed(VenueRefusedRequest):
-    """Cancel-on-disconnect is not armed on this connection (10049, 13042, or it reads back as off): nothing is traded."""
-
-    code = "dead_man_not_armed"
-
-
-class ChannelsDropped(VenueRefusedRequest):
-    """The venue accepted fewer channels than were asked for, without saying so; the connection is not used."""
-
-    code = "channels_dropped"
-
-
-class SocketState(StrEnum):
-    """Where the socket stands. Only READY sends."""
-
-    CONNECTING = "connecting"
-    READY = "ready"
-    WAITING = "waiting"  # between two tries
-    REFUSED = "refused"  # the login was refused twice: it does not try again by itself (A2)
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketTiming:
-    """How long anything may take, and how often what is due is done."""
-
-    call: timedelta = timedelta(seconds=8)  # one request, from the look at the connection to its answer
-    setting_up: timedelta = timedelta(seconds=10)  # login, arming, heartbeat, channels: all together
-    heartbeat: timedelta = timedelta(seconds=10)  # the venue's minimum
-    # Without a message of ours for about 30 s the venue closes with 1011; protocol pings do not count.
-    keep_alive: timedelta = timedelta(seconds=15)
-    # Nothing at all for two heartbeats and a half: a silent stall (W4).
-    silence_max: timedelta = timedelta(seconds=25)
-    renew_login: timedelta = timedelta(minutes=45)  # the session ends at about 50
-    first_wait: timedelta = timedelta(milliseconds=250)
-    wait_max: timedelta = timedelta(seconds=15)
-    refill: timedelta = timedelta(seconds=5)  # after 10028 or a close without a reason: a full refill of the credits
-    stable: timedelta = timedelta(seconds=60)  # the waits start over only after this long (W6)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketFacts:
-    """The socket as it stands, for probe, preflight and the loop."""
-
-    state: SocketState
-    since: datetime
-    reason: str  # why it is not READY, "" when it is
-    error: PerpsctlError | None  # the named error behind it, if it has a name
-    connections: int  # how many were opened so far
-    armed: bool  # cancel-on-disconnect read back as on, on this connection
-    last_message: datetime | None
-    strays: int  # answers with an id nobody sent, and frames that could not be read
-
-
-class _Waiter:
-    """One request under way."""
-
-    __slots__ = ("arrived", "arrived_ns", "body", "connection", "done", "lost", "reply")
-
-    def __init__(self, connection: int) -> None:
-        self.connection = connection
-        self.done = threading.Event()
-        self.reply: LooseReply | None = None
-        self.body = b""
-        self.lost: LineLost | None = None
-        self.arrived: datetime | None = None
-        self.arrived_ns = 0
-
-
-class _Refused(Exception):
-    """A call of the set-up was refused by the venue."""
-
-    def __init__(self, method: str, error: RpcError) -> None:
-        super().__init__(method)
-        self.method = method
-        self.error = error
 
 
 class _Connection:
@@ -149,7 +76,6 @@ class _Connection:
         "login_ns",
         "number",
         "opened_ns",
-        "tests",
     )
 
     def __init__(self, line: Line, number: int, now_ns: int) -> None:
@@ -161,7 +87,6 @@ class _Connection:
         self.last_received_ns = now_ns
         self.armed = False
         self.login_due = False
-        self.tests: set[int] = set()
 
 
 class RpcSocket:
@@ -198,9 +123,7 @@ class RpcSocket:
         self._reason = "not started"
         self._error: PerpsctlError | None = None
         self._connection: _Connection | None = None
-        self._waiters: dict[int, _Waiter] = {}
-        self._given_up: dict[int, None] = {}  # ids whose caller left before the answer; the oldest go first
-        self._next_id = 0
+        self._calls = Calls()
         self._numbers = 0
         self._strays = 0
         self._last_message: datetime | None = None
@@ -233,9 +156,9 @@ class RpcSocket:
             self.stop(within=within)
             return False
         self._leaving.set()
-        waiter, number = self._register(connection)
+        waiter = self._register(connection)
         try:
-            connection.line.send(encode_request("private/logout", {}, number))
+            connection.line.send(encode_request("private/logout", {}, waiter.number))
         except LineLost:
             self.stop(within=within)
             return False
@@ -284,16 +207,16 @@ class RpcSocket:
         connection = self._usable()
         if connection is None:
             return self._not_ready()
-        waiter, number = self._register(connection)
-        frame = encode_request(method, params, number)
+        waiter = self._register(connection)
+        frame = encode_request(method, params, waiter.number)
         if len(frame) > FRAME_OUT_BYTES_MAX:
-            self._forget(number)
+            self._calls.forget(waiter)
             return NotWritten(problem=Problem.BAD_REQUEST, detail=f"a frame of {len(frame)} bytes is over the cap")
         sent = self._sent(connection, frame, gate)
         if not isinstance(sent, int):
-            self._forget(number)
+            self._calls.forget(waiter)
             return sent
-        return self._answer(waiter, number, asked, sent, until_ns)
+        return self._answer(waiter, asked, sent, until_ns)
 
     def _sent(
         self, connection: _Connection, frame: bytes, gate: Gate | None
@@ -318,18 +241,13 @@ class RpcSocket:
         connection.last_sent_ns = moment_ns
         return moment_ns
 
-    def _answer(self, waiter: _Waiter, number: int, asked: datetime, sent_ns: int, until_ns: int) -> Ending:
+    def _answer(self, waiter: Waiter, asked: datetime, sent_ns: int, until_ns: int) -> Ending:
         while not waiter.done.is_set():
             left_ns = until_ns - self._clock.monotonic_ns()
             if left_ns <= 0:
                 break
             waiter.done.wait(min(left_ns / 1_000_000_000, 1))
-        with self._lock:
-            self._waiters.pop(number, None)
-            if not waiter.done.is_set():
-                self._given_up[number] = None
-                while len(self._given_up) > 10_000:
-                    del self._given_up[next(iter(self._given_up))]
+        self._calls.give_up(waiter)
         if waiter.reply is not None and waiter.arrived is not None:
             return Answered(
                 status=200,
@@ -354,19 +272,8 @@ class RpcSocket:
             told = self._reason if self._error is None else f"{self._error.code}: {self._reason}"
             return NotWritten(problem=Problem.NOT_CONNECTED, detail=f"the socket is not ready ({told})")
 
-    def _register(self, connection: _Connection) -> tuple[_Waiter, int]:
-        """Ids count up over all connections: an answer never meets another connection's question."""
-        with self._lock:
-            self._next_id += 1
-            waiter = self._waiters[self._next_id] = _Waiter(connection.number)
-            if self._connection is not connection:  # it ended meanwhile: nobody would ever wake this waiter
-                waiter.lost = LineLost(Problem.RESET, SENTENCES[Problem.RESET])
-                waiter.done.set()
-            return waiter, self._next_id
-
-    def _forget(self, number: int) -> None:
-        with self._lock:
-            self._waiters.pop(number, None)
+    def _register(self, connection: _Connection) -> Waiter:
+        return self._calls.register(connection.number, LineLost(Problem.RESET, SENTENCES[Problem.RESET]))
 
     # --- the reader ----------------------------------------------------------------------------------------
 
@@ -407,8 +314,8 @@ class RpcSocket:
         except LineLost as over:
             lost = over
             self._say(over.detail, None if connection is None else self._error)
-        except _Refused as no:
-            error = _named(no)
+        except RefusedHere as no:
+            error = named(no)
             refused = isinstance(error, VenueRefusedUs)
             lost = LineLost(Problem.OTHER, error.message, code=None)
             self._busy_told(connection, no.error.code)
@@ -466,18 +373,18 @@ class RpcSocket:
             raise ChannelsDropped(f"the venue silently dropped channels: {shown(names)}", reason="dropped")
 
     def _ask(self, connection: _Connection, method: str, params: Params, until_ns: int) -> Any:
-        """The result of a call of our own, frames of others served meanwhile; _Refused or LineLost otherwise."""
-        waiter, number = self._register(connection)
+        """The result of a call of our own, frames of others served meanwhile; RefusedHere or LineLost otherwise."""
+        waiter = self._register(connection)
         try:
-            connection.last_sent_ns = connection.line.send(encode_request(method, params, number))
+            connection.last_sent_ns = connection.line.send(encode_request(method, params, waiter.number))
             while waiter.reply is None:
                 left_ns = until_ns - self._clock.monotonic_ns()
                 if left_ns <= 0 or self._stopping.is_set():
                     raise LineLost(Problem.TIMEOUT, f"no answer to {method} in time")
                 self._pump(connection, min(_SLICE, timedelta(microseconds=left_ns // 1000)))
         finally:
-            self._forget(number)
-        return _result(method, waiter.reply)
+            self._calls.forget(waiter)
+        return result_of(method, waiter.reply)
 
     def _serve(self, connection: _Connection) -> None:
         """Until the connection ends or has to: reading, and what is due."""
@@ -516,23 +423,14 @@ class RpcSocket:
             self._notify(connection, frame, body, now)
 
     def _match(self, connection: _Connection, reply: LooseReply, body: bytes, now: datetime) -> None:
-        number = reply.id if isinstance(reply.id, int) else None
-        late = False
-        with self._lock:
-            waiter = self._waiters.get(number) if number is not None else None
-            if waiter is not None and waiter.connection == connection.number:
-                waiter.reply, waiter.body = reply, body
-                waiter.arrived, waiter.arrived_ns = now, self._clock.monotonic_ns()
-                waiter.done.set()
-            elif number in self._given_up:
-                del self._given_up[number]
-                late = True
-            elif number in connection.tests:
-                connection.tests.discard(number)
-            else:
-                self._strays += 1
-        if late:
-            self._put(connection, EventKind.LATE_REPLY, body=body, request_id=number)
+        match self._calls.match(connection.number, reply, body, now, self._clock.monotonic_ns()):
+            case Matched.LATE:
+                number = reply.id if isinstance(reply.id, int) else None
+                self._put(connection, EventKind.LATE_REPLY, body=body, request_id=number)
+            case Matched.STRAY:
+                self._count_stray(now)
+            case Matched.AWAITED | Matched.OURS:
+                pass
         fault = reply.tree.get("error")
         if isinstance(fault, dict):
             self._busy_told(connection, _int(fault.get("code")))
@@ -548,10 +446,7 @@ class RpcSocket:
 
     def _test(self, connection: _Connection) -> None:
         """Its answer proves life and is nobody's business."""
-        with self._lock:
-            self._next_id += 1
-            number = self._next_id
-            connection.tests.add(number)
+        number = self._calls.unattended()
         connection.last_sent_ns = connection.line.send(encode_request("public/test", {}, number))
 
     def _take_down(self, connection: _Connection | None, lost: LineLost | None) -> int:
@@ -561,13 +456,10 @@ class RpcSocket:
             self._connection = None
             if self._state is SocketState.READY:
                 self._state, self._since = SocketState.WAITING, self._clock.now()
-            for waiter in self._waiters.values():
-                if not waiter.done.is_set():
-                    waiter.lost = over
-                    waiter.done.set()
             self._changed.notify_all()
         if connection is None:
             return 0
+        self._calls.ended(connection.number, over)
         connection.line.close()
         self._put(connection, EventKind.DOWN, detail=over.detail)
         return self._clock.monotonic_ns() - connection.opened_ns
@@ -621,37 +513,8 @@ def _ns(duration: timedelta) -> int:
     return duration // _MICROSECOND * 1000
 
 
-def _result(method: str, reply: LooseReply) -> Any:
-    """The result as plain values; _Refused for the venue's refusal."""
-    try:
-        if reply.tree.get("error") is None:
-            return plain_tree(reply.tree.get("result"))
-        error = reply.read(bool).error
-    except WireError as unreadable:
-        raise LineLost(Problem.BROKEN_HTTP, f"the answer to {method} cannot be read: {unreadable}") from None
-    assert error is not None
-    raise _Refused(method, error)
-
-
 def _int(value: object) -> int | None:
     try:
         return int(str(value))
     except ValueError:
         return None
-
-
-def _named(refused: _Refused) -> PerpsctlError:
-    """The venue's refusal of a call of the set-up, as an operator should hear it. Its text may echo a token: cut to code."""
-    code = refused.error.code
-    if code in _PERMISSION:
-        return VenueRefusedUs(f"the key may not call {refused.method} ({code})", cause=RefusalCause.PERMISSION)
-    if refused.method == "public/auth" or code in _LOGIN_REFUSED:
-        if code in _LOGIN_REFUSED:
-            return VenueRefusedUs(f"the venue refused the login on the socket ({code})", cause=RefusalCause.KEY)
-    elif refused.method.endswith("cancel_on_disconnect"):
-        return DeadManNotArmed(
-            f"cancel-on-disconnect could not be armed ({code}); no order is sent over this socket",
-            reason=str(code),
-            fix="the loop does not trade without it; one-shot commands use HTTP and are not affected",
-        )
-    return VenueUnreachable(f"the venue refused {refused.method} ({code})")
