@@ -15,6 +15,7 @@ from perpsctl.domain.ports import Sought
 from perpsctl.domain.reports import IntentRecord, IntentStage
 from perpsctl.exchange.global_derivatives import GLOBAL_CAPABILITIES, GlobalDerivativesVenue
 from perpsctl.exchange.global_derivatives.catalogue import dearer
+from perpsctl.exchange.global_derivatives.operations import Operations
 from perpsctl.exchange.retrying import RetryPolicy
 from tests.unit.exchange.global_derivatives.parts import (
     BTC,
@@ -567,3 +568,58 @@ def test_the_bound_on_doubt_is_the_end_every_write_carries() -> None:
     assert GLOBAL_CAPABILITIES.doubt.write_ttl == timedelta(seconds=5)
     assert not GLOBAL_CAPABILITIES.dedupes_client_id
     assert GLOBAL_CAPABILITIES.has_server_expiry
+
+
+@pytest.mark.parametrize("state", ["open", "filled", "untriggered"])
+def test_I8_a_cancel_answered_with_an_order_that_is_not_cancelled_is_not_accepted(state: str) -> None:
+    venue, gateway = ready()
+    gateway.on("private/cancel", order_body(order_state=state, filled_amount=0.02))
+    (result,) = venue.cancel([ONE])
+    assert (result.accepted, result.reason) == (False, state)
+
+
+def test_a_trigger_that_fired_is_no_live_order_of_its_own() -> None:
+    venue, gateway = ready()
+    waiting = {"order_id": "SLTS-1", "order_type": "stop_limit", "trigger_price": 61000, "filled_amount": ...}
+    gateway.on(OPEN, [[order_body(order_state="untriggered", **waiting)], [order_body(trigger_order_id="SLTS-1")]])
+    gateway.on(STATE, order_body(order_state="triggered", **waiting))
+    assert [order.venue_order_id for order in venue.live_orders().orders] == ["SLTS-1"]
+    assert [order.venue_order_id for order in venue.live_orders().orders] == ["USDC-1"]
+
+
+def test_the_books_are_read_to_the_last_page_and_a_jump_in_them_is_an_error() -> None:
+    venue, gateway = ready()
+
+    def row(seq: int) -> dict[str, Any]:
+        return {
+            "user_seq": seq,
+            "type": "trade",
+            "timestamp": NOW_MS + seq,
+            "change": -1,
+            "interest_pl": 0.5,
+            "instrument_name": BTC,
+        }
+
+    pages = {None: {"logs": [row(4), row(3)], "continuation": "2"}, "2": {"logs": [row(2)], "continuation": None}}
+    gateway.on("private/get_transaction_log", lambda call: pages[call.params.get("continuation")])
+    found = Operations(venue).transaction_log(NOW)
+    assert [(booking.seq, booking.funding) for booking in found] == [
+        (2, Decimal("0.5")),
+        (3, Decimal("0.5")),
+        (4, Decimal("0.5")),
+    ]
+    pages["2"] = {"logs": [row(1)], "continuation": None}
+    with pytest.raises(VenueSpokeStrangely, match="row"):
+        Operations(venue).transaction_log(NOW)
+
+
+def test_leverage_is_set_once_and_read_back() -> None:
+    venue, gateway = ready()
+    gateway.on("private/set_leverage", 5)
+    gateway.on("private/get_leverage", [{"instrument_name": BTC, "leverage": 5, "max_leverage": 50}])
+    assert Operations(venue).set_leverage(PERP, Decimal(5)) == Decimal(5)
+    gateway.on("private/get_leverage", [{"instrument_name": BTC, "leverage": 7, "max_leverage": 50}])
+    with pytest.raises(VenueSpokeStrangely, match="reads back"):
+        Operations(venue).set_leverage(PERP, Decimal(5))
+    with pytest.raises(UsageError):
+        Operations(venue).set_leverage(PERP, Decimal(0))

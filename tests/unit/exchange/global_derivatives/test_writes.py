@@ -503,3 +503,10 @@ def test_a_close_that_could_open_something_is_not_sent() -> None:
     outcome = venue.close_position(approved(), OpenGate())
     assert isinstance(outcome, NotSent)
     assert gateway.calls == []
+
+
+def test_H10_an_entry_whose_price_the_venue_drew_in_is_unknown_although_it_asks_for_less() -> None:
+    echo = taken(price=59500, time_in_force="immediate_or_cancel", order_state="cancelled")
+    outcome, _ = placed(echo, tif=TimeInForce.IOC)
+    assert isinstance(outcome, Unknown)
+    assert outcome.alarm
