@@ -218,7 +218,8 @@ class Control:
     def inject_order(self, request: OrderRequest) -> CreateAnswer:
         """An order placed by somebody else on this portfolio (`request.source`)."""
         with self._enter() as core:
-            return core.entries.inject(request)
+            entries = core.gateway.trading if request.product_id in core.gateway.state.products else core.entries
+            return entries.inject(request)
 
     def external_fill(self, order_id: str, contracts: Decimal, price: Decimal | None = None) -> None:
         """Somebody fills a live order, wherever the market stands."""

@@ -53,6 +53,12 @@ def _label(call: Call) -> str:
     return label
 
 
+def _valid_until(call: Call) -> int | None:
+    """`valid_until` by the account's clock: clients mean the venue's, which fault A1 may shift."""
+    told = call.params.whole("valid_until")
+    return None if told is None else told - (micros(call.now) - call.state.host_us) // 1000
+
+
 def _refuse_unoffered(call: Call) -> None:
     for name in NOT_OFFERED:
         if call.params.has(name):
@@ -87,7 +93,7 @@ def _place(call: Call, side: Side) -> object:
             trigger_price=params.number("trigger_price"),
             isolated=params.is_on("isolated"),
             allocated_margin=params.number("allocated_margin"),
-            valid_until_ms=params.whole("valid_until"),
+            valid_until_ms=_valid_until(call),
             connection=call.session.connection,
         )
     )
@@ -124,7 +130,7 @@ def _changed(call: Call, order_id: str) -> Row:
             reduce_only=params.flag("reduce_only"),
             trigger_price=params.number("trigger_price"),
             isolated=params.is_on("isolated"),
-            valid_until_ms=params.whole("valid_until"),
+            valid_until_ms=_valid_until(call),
         )
     )
     return _done(call, done)

@@ -21,9 +21,12 @@ from perpsctl.simulator.margin import CENT
 from perpsctl.simulator.orders import (
     ConfigKind,
     Configuration,
+    CreateAnswer,
+    OrderRequest,
     OrderStatus,
     OrderType,
     PlacementSource,
+    Refused,
     Side,
     StopDirection,
 )
@@ -39,6 +42,14 @@ LIMIT_KINDS = {
     "good_til_day": ConfigKind.LIMIT_GTC,
     "immediate_or_cancel": ConfigKind.LIMIT_IOC,
     "fill_or_kill": ConfigKind.LIMIT_FOK,
+}
+_KIND_WORDS = {
+    ConfigKind.LIMIT_GTC: ("limit", "good_til_cancelled"),
+    ConfigKind.LIMIT_IOC: ("limit", "immediate_or_cancel"),
+    ConfigKind.LIMIT_FOK: ("limit", "fill_or_kill"),
+    ConfigKind.MARKET_IOC: ("market", "immediate_or_cancel"),
+    ConfigKind.MARKET_FOK: ("market", "fill_or_kill"),
+    ConfigKind.STOP_LIMIT_GTC: ("stop_limit", "good_til_cancelled"),
 }
 _CANCEL_CODES = {
     "UNKNOWN_CANCEL_ORDER": 10004,
@@ -372,6 +383,33 @@ class Trading(Entries):
             trigger_price=terms.trigger_price,
             connection=terms.connection,
         )
+
+    def inject(self, request: OrderRequest) -> CreateAnswer:
+        """An order somebody else placed on this account, by the web: no request of ours, no fault of creates strikes."""
+        terms = request.configuration
+        kind = _KIND_WORDS.get(terms.kind)
+        if kind is None or terms.base_size is None:
+            raise ValueError(f"the gateway has no order of kind {terms.kind}")
+        wanted = Terms(
+            product_id=request.product_id,
+            side=request.side,
+            contracts=terms.base_size,
+            kind=kind[0],
+            price=terms.limit_price,
+            time_in_force=kind[1],
+            post_only=terms.post_only,
+            reject_post_only=terms.post_only,
+            reduce_only=terms.reduce_only,
+            label=request.client_order_id,
+            trigger=None if terms.stop_price is None else "mark_price",
+            trigger_price=terms.stop_price,
+        )
+        try:
+            order = self._place(wanted, "injected")
+        except RpcError as refused:
+            return self._refused(request, Refused(reason=str(refused.code), preview_reason="", message=refused.message))
+        order.sequence, order.web, order.source = 0, True, request.source
+        return self._placed(request, order, repeated=False)
 
     def close_all(self, product_id: str, *, kind: str, price: Decimal | None, isolated: bool, connection: str) -> Done:
         """A reduce-only order for the whole position. Raises RpcError."""

@@ -47,7 +47,12 @@ class Gate:
         return jwt.encode(claims, self.secret, algorithm, headers={"kid": self.name, "nonce": "00"})
 
     def log_in(self) -> None:
-        told = self.ask("public/auth", grant_type="coinbase_cdp", token=self.jwt())
+        self.log_in_at(0)
+
+    def log_in_at(self, ahead_s: int) -> None:
+        """As `log_in`, with a token for a venue whose clock is so many seconds ahead."""
+        now = int(self.clock.now().timestamp()) + ahead_s
+        told = self.ask("public/auth", grant_type="coinbase_cdp", token=self.jwt(nbf=now, exp=now + 120))
         self.token = told["access_token"]
 
     def reply(self, method: str, params: dict[str, Any], *, token: str | None = None, path: str | None = None) -> Reply:

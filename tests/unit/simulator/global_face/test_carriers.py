@@ -1,10 +1,12 @@
 """The gateway's face over real sockets and in process: addresses told, TLS, faults on the connection, one registry."""
 
+import http.client
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
@@ -73,6 +75,26 @@ def test_n12_over_a_socket_resets_the_connection_and_leaves_one_order(folder: Pa
         with pytest.raises(requests.ConnectionError):
             wire.buy("lost")
         assert len(wire.labelled("lost")) == 1
+
+
+@pytest.mark.slow
+def test_used_up_credits_close_the_connection_after_the_answer(folder: Path) -> None:
+    running = launcher.ensure(folder)
+    address = urlsplit(running.as_data(folder)["faces"]["global"]["http"])
+    assert address.hostname is not None
+    line = http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT_S)
+    try:
+        answered = 0
+        body: dict[str, Any] = {}
+        while "error" not in body and answered < 150:
+            line.request("GET", "/api/v2/public/test")
+            body = json.loads(line.getresponse().read())
+            answered += 1
+        assert body["error"]["code"] == 10028
+        assert answered > 100  # the pool's burst, and what came back meanwhile
+        assert line.sock is None  # the server said that it closes, and did
+    finally:
+        line.close()
 
 
 def in_process() -> tuple[Gate, Wire]:

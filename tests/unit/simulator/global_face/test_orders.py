@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from perpsctl.simulator.orders import ConfigKind, Configuration, OrderRequest, Placed, Side
 from perpsctl.simulator.tape import micros
 from tests.unit.simulator.global_face.gate import BTC, SOL, Gate
 
@@ -292,3 +293,29 @@ def test_the_method_may_stand_in_the_body_alone_and_must_agree_with_the_path() -
     assert gate.reply("public/test", {}, path="/api/v2").status == 200
     assert b"-32600" in gate.reply("public/test", {}, path="/api/v2/public/hello").body
     assert gate.refused("private/no_such_method") == -32601
+
+
+def test_valid_until_is_judged_by_the_clock_the_venue_tells() -> None:
+    """A1: a venue whose clock is ahead times requests by that clock."""
+    gate = Gate()
+    gate.embedded.exchange.faults.arm("A1", seconds=60)
+    gate.log_in_at(60)
+    venue_ms = int(gate.ask("public/get_time"))
+    terms = {"instrument_name": BTC, "amount": 0.01, "type": "market"}
+    assert gate.refused("private/buy", **terms, valid_until=venue_ms - 1000) == 13888
+    assert gate.ask("private/buy", **terms, valid_until=venue_ms + 1000)["order"]["order_state"] == "filled"
+
+
+def test_an_order_from_outside_is_seen_as_placed_by_the_web() -> None:
+    gate = Gate()
+    order = OrderRequest(
+        product_id=BTC,
+        side=Side.SELL,
+        client_order_id="theirs",
+        configuration=Configuration(kind=ConfigKind.LIMIT_GTC, base_size=Decimal(50), limit_price=Decimal(69_500)),
+    )
+    assert isinstance(gate.control.inject_order(order), Placed)
+    (row,) = gate.ask("private/get_open_orders")
+    assert (row["web"], row["label"], row["amount"]) == (True, "theirs", Decimal("0.005"))
+    (judged,) = gate.embedded.exchange.judge_view().orders
+    assert judged.sequence == 0
