@@ -4,11 +4,11 @@ An HTTP login is a bearer token of 15 minutes; a socket is its own credential fo
 works on the other transport (Global Derivatives reference section 3, 2026-11-22). A token is never logged or echoed.
 """
 
-import secrets
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
 from perpsctl.simulator.identity import KeyRecord
 
@@ -52,11 +52,13 @@ class Tokens:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._logins: dict[str, Login] = {}
+        self._issued = 0
 
-    def issue(self, key: KeyRecord, now: datetime) -> str:
-        """A new token; the oldest is forgotten beyond the cap."""
-        token = secrets.token_urlsafe(48)
+    def issue(self, key: KeyRecord, proof: str, now: datetime) -> str:
+        """A new token; the oldest is forgotten beyond the cap. It follows from the signed `proof`, which nobody can guess."""
         with self._lock:
+            self._issued += 1
+            token = sha256(f"{self._issued}\x1f{proof}".encode()).hexdigest()
             if len(self._logins) >= TOKENS_KEPT:
                 del self._logins[next(iter(self._logins))]
             self._logins[token] = Login(key=key, expires_at=now + HTTP_LIFETIME)

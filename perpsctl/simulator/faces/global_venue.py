@@ -176,7 +176,7 @@ class GlobalFace(VenueFace[GlobalIntake]):
         if session.transport is Transport.SOCKET:
             session.login = Login(key=caller.key, expires_at=now + SOCKET_LIFETIME)
             return {"expires_in": _seconds(SOCKET_LIFETIME), "scope": scope, "sid": session.connection}
-        token = self.tokens.issue(caller.key, now)
+        token = self.tokens.issue(caller.key, params.text("token"), now)
         return {
             "access_token": token,
             "expires_in": _seconds(HTTP_LIFETIME) - 1,  # 899 seen
