@@ -139,7 +139,7 @@ class RpcSocket:
         self._move(SocketState.CONNECTING, "connecting")
         self._thread.start()
 
-    def stop(self, *, within: timedelta = timedelta(seconds=3)) -> bool:
+    def stop(self, *, within: timedelta = timedelta(seconds=6)) -> bool:
         """Closed, and the reader gone; armed orders of this connection are cancelled by the venue. False if it hangs."""
         self._stopping.set()
         if self._thread.ident is not None:
