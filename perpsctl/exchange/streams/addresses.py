@@ -42,6 +42,8 @@ def streams_address(environment: Environment, url: str | None = None, ca_file: P
 
 
 def _address(environment: Environment, fixed: str, url: str | None, ca_file: Path | None) -> SocketAddress:
+    if url is not None and "@" in url:  # not echoed: what stands before the @ may be a secret
+        raise ConfigError("an address of a venue names no user", fix="remove everything up to the @")
     if environment is Environment.PRODUCTION:
         if ca_file is not None:
             raise ConfigError("production trusts no CA file of its own", fix="remove the CA file from the profile")
@@ -71,7 +73,7 @@ def _parsed(url: str, verify: bool | str) -> SocketAddress:
         raise ConfigError(f"{shown(url)} is not the address of a socket", fix=fix) from None
     if parts.scheme not in {"ws", "wss"} or parts.path != _PATH or parts.query or parts.fragment or not host:
         raise ConfigError(f"{shown(url)} is not the address of a socket", fix=fix)
-    if "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:
+    if not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(f"{shown(url)} is not the address of a socket", fix=fix)
     secure = parts.scheme == "wss"
     return SocketAddress(
