@@ -62,6 +62,7 @@ class Hosts:
         )
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         server = uvicorn.Server(config)
         self.servers.append(server)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
