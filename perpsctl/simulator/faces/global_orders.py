@@ -9,10 +9,11 @@ from perpsctl.simulator.faces.global_market import instrument_of
 from perpsctl.simulator.faces.global_methods import Call, private, table
 from perpsctl.simulator.faces.global_rows import Row, order_row, trade_row
 from perpsctl.simulator.faces.routes import Needs
+from perpsctl.simulator.gateway.admission import Terms
 from perpsctl.simulator.gateway.listing import LABEL_MAX
 from perpsctl.simulator.gateway.refusal import RpcError, bad
 from perpsctl.simulator.gateway.state import CROSS, GatewayOrder, UserTrade
-from perpsctl.simulator.gateway.trading import Change, Done, Terms
+from perpsctl.simulator.gateway.trading import Change, Done
 from perpsctl.simulator.orders import Side
 from perpsctl.simulator.tape import micros
 
