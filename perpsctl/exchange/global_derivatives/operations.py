@@ -7,8 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from msgspec import UNSET
-
 from perpsctl.domain.errors import UsageError, VenueSpokeStrangely
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import plain
@@ -18,6 +16,7 @@ from perpsctl.exchange.global_derivatives.moments import millis
 from perpsctl.exchange.global_derivatives.venue import GlobalDerivativesVenue
 from perpsctl.exchange.pages import Pages
 from perpsctl.wire.global_derivatives import accounts, convert_accounts, params, reading
+from perpsctl.wire.global_derivatives.common import JsonValue
 
 __all__ = ["Operations"]
 
@@ -41,13 +40,14 @@ class Operations:
         end = self._link.clock.now()
         cursor: int | str | None = None
         while True:
-            asked = params.LogParams(
-                currency=CURRENCY,
-                start_timestamp=millis(start),
-                end_timestamp=millis(end),
-                count=LOG_ROWS,
-                continuation=UNSET if cursor is None else cursor,
-            )
+            asked: dict[str, JsonValue] = {
+                "currency": CURRENCY,
+                "start_timestamp": millis(start),
+                "end_timestamp": millis(end),
+                "count": LOG_ROWS,
+            }
+            if cursor is not None:
+                asked["continuation"] = cursor
             got = self._link.read("private/get_transaction_log", asked, accounts.TransactionLog)
             with strangeness("the books"):
                 rows = convert_accounts.bookings_from(got.body)
