@@ -7,7 +7,8 @@ stops the venue and never the latch.
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import time
+from dataclasses import replace
+from datetime import time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.shelves import FileShelf
+from perpsctl.exchange.streams.addresses import trading_address
+from perpsctl.exchange.streams.order_road import order_socket, over
 from perpsctl.exchange.transport import ExchangeRecord, Observer
 from perpsctl.latch import Latch
 from perpsctl.risk.loss import exceeds
@@ -53,6 +56,7 @@ if TYPE_CHECKING:  # the journal's library is the slowest to load, and market re
     from perpsctl.journal.store import SqlJournal
 
 KEPT_RECORDS = 500
+LINE_READY_WITHIN = timedelta(seconds=15)
 AnyVenue = AdvancedTradeVenue | GlobalDerivativesVenue
 
 
@@ -69,6 +73,7 @@ class Toolkit:
         self._way_out = way_out
         self._venues: dict[KeyPurpose, AnyVenue] = {}
         self._store: SqlJournal | None = None
+        self._closing = ExitStack()
 
     # --- the venue ----------------------------------------------------------------------------------------
 
@@ -252,8 +257,39 @@ class Toolkit:
     @cached_property
     def engine(self) -> Engine:
         """Every part of the engine, over the real ports."""
+        return self._assembled(self.venue)
+
+    def engine_of_the_loop(self) -> Engine:
+        """The engine whose resting orders end without us: by a date at the venue, or with an armed line of their own.
+
+        Raises the named error of a line that does not get ready or armed: then the loop does not start.
+        """
+        venue = self.venue
+        if venue.capabilities.native_gtd or not isinstance(venue, GlobalDerivativesVenue):
+            return self.engine
+        key = self.credentials(KeyPurpose.TRADE)
+        if key is None:
+            raise ConfigError("orders need a trade key")
+        url = None if self.exchange is None else self.exchange.global_faces["ws"]
+        line = order_socket(trading_address(self.profile.environment, url), key, self.clock, self.ids)
+        self._closing.callback(line.stop)
+        line.start()
+        line.wait_ready(LINE_READY_WITHIN)
+        armed = GlobalDerivativesVenue(
+            self.endpoint,
+            key,
+            self.clock,
+            self.ids,
+            capabilities=replace(venue.capabilities, orders_die_with_connection=True),
+            observer=self._observe,
+            road=over(line, self.ids),
+        )
+        self._closing.callback(armed.close)
+        return self._assembled(armed)
+
+    def _assembled(self, venue: AnyVenue) -> Engine:
         return assemble(
-            venue=self.venue,
+            venue=venue,
             journal=self.journal,
             halts=self.halts,
             clock=self.clock,
@@ -321,7 +357,7 @@ class Toolkit:
         from perpsctl.journal.lease import Holder, RowLease
 
         return Supervisor(
-            engine=self.engine,
+            engine=self.engine_of_the_loop(),
             lease=RowLease(self.store, Holder.this_process(self.ids)),
             switch=self.killswitch,
             strategy=load(strategy, product.product_id),
@@ -356,6 +392,7 @@ class Toolkit:
                 closing.callback(self._store.close)
             for venue in self._venues.values():
                 closing.callback(venue.close)
+            closing.callback(self._closing.close)
 
 
 def _own_folder(folder: Path) -> None:

@@ -136,3 +136,6 @@ class VenueCapabilities:
     requests_per_second_public: int
     cancel_batch: int
     doubt: DoubtTerms
+    orders_die_with_connection: bool = (
+        False  # this client's orders go over a line whose end cancels them, armed and read back
+    )

@@ -37,6 +37,7 @@ from perpsctl.engine.desk import OrderDesk
 from perpsctl.engine.exit_facts import pending_payload, position_of, shut_reason
 from perpsctl.engine.outdated import current
 from perpsctl.engine.reading import VENUE_ERRORS, Reads
+from perpsctl.engine.resting import resting_life
 from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, outcome_text
 from perpsctl.engine.views import Views
 from perpsctl.risk.judge import approve_exit
@@ -263,17 +264,18 @@ class Exits:
             self._pend(way, left, "no price is known to bound the exit with; --unbounded closes without one", None)
             return None
         now = self._clock.now()
+        tif, expires = resting_life(self._venue.capabilities, now, self._limits)
         intent = OrderIntent(
             id=IntentId(self._ids.new()),
             product_id=way.product_id,
             side=position.closing_side,
             size=left,
             type=OrderType.MARKET if way.unbounded else OrderType.LIMIT,
-            tif=TimeInForce.GTD if resting else TimeInForce.IOC,
+            tif=tif if resting else TimeInForce.IOC,
             limit_price=price,
             post_only=resting,
             reduce_only=True,
-            expires=now + timedelta(seconds=self._limits.resting_ttl_s) if resting else None,
+            expires=expires if resting else None,
             origin=Origin.STRATEGY,  # put on the grid towards less risk: never more than the position, never past the collar
             road=way.road,
             reason=way.reason,

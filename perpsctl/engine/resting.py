@@ -5,7 +5,7 @@ A renewal is a new intent after a proven cancel, never a silent repeat. Nothing 
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -13,8 +13,9 @@ from perpsctl.domain.accounts import Booked, RiskView
 from perpsctl.domain.errors import OffGrid, UsageError
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Size
-from perpsctl.domain.orders import OrderIntent, Origin
+from perpsctl.domain.orders import OrderIntent, Origin, TimeInForce
 from perpsctl.domain.ports import Journal
+from perpsctl.domain.products import VenueCapabilities
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.verdicts import DenialCode, Denied
 from perpsctl.engine.strategies import Working
@@ -73,11 +74,19 @@ def excess(working: Sequence[Working], position: Decimal) -> tuple[VenueOrderId,
 
 
 def due_for_renewal(working: Sequence[Working], view: RiskView, limits: RiskLimits) -> tuple[Working, ...]:
-    """Own GTD orders with less than a quarter of their life left."""
-    margin = timedelta(seconds=limits.resting_ttl_s) / 4
-    return tuple(
-        each for each in working if each.intent.expires is not None and each.intent.expires - view.now <= margin
-    )
+    """Own orders with less than a quarter of their life left: the venue's count of it, or ours where it keeps none."""
+    life = timedelta(seconds=limits.resting_ttl_s)
+    return tuple(each for each in working if (each.intent.expires or each.placed_at + life) - view.now <= life / 4)
+
+
+def resting_life(offered: VenueCapabilities, now: datetime, limits: RiskLimits) -> tuple[TimeInForce, datetime | None]:
+    """How the loop's resting orders end by themselves: a date the venue keeps, or, where it keeps none, our own count.
+
+    Our own count dies with us: there the line the orders went over has to be armed to cancel them (`Supervisor.run`).
+    """
+    if offered.native_gtd:
+        return TimeInForce.GTD, now + timedelta(seconds=limits.resting_ttl_s)
+    return TimeInForce.GTC, None
 
 
 def renewal(
@@ -91,7 +100,7 @@ def renewal(
         working.intent,
         id=mint(),
         size=Size(rest),
-        expires=view.now + timedelta(seconds=limits.resting_ttl_s),
+        expires=None if working.intent.expires is None else view.now + timedelta(seconds=limits.resting_ttl_s),
         reason=RENEWAL_REASON,
         again=True,  # the order it renews is proven gone and must not count as its duplicate
         created_at=view.now,

@@ -11,10 +11,10 @@ from typing import Final
 
 from perpsctl.domain.errors import (
     ExitCode,
+    InvariantBroken,
     JournalCorrupt,
     JournalUnavailable,
     LeaseHeld,
-    NotBuiltYet,
     PerpsctlError,
     VenueRefusedRequest,
     VenueSpokeStrangely,
@@ -117,8 +117,9 @@ class Supervisor:
 
     def run(self) -> RunResult:
         """Ticks until told to stop, time or ticks are over, or it cannot go on. LeaseHeld when another run owns it."""
-        if not self._engine.venue.capabilities.native_gtd:
-            raise NotBuiltYet("this venue has no native good-till-date: the loop cannot rest orders there yet")
+        offered = self._engine.venue.capabilities
+        if not (offered.native_gtd or offered.orders_die_with_connection):
+            raise InvariantBroken("a dead loop's orders would rest for ever here: neither expiry nor dead man's switch")
         if not self._options.dry_run:
             self._lease.acquire()  # step: lease
         began = self._clock.monotonic_ns()

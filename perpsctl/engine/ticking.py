@@ -16,7 +16,7 @@ from perpsctl.domain.reports import HaltState, PlaceReport
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine
 from perpsctl.engine.reading import Problem
-from perpsctl.engine.resting import due_for_renewal, excess, renewal, unwise, working_orders
+from perpsctl.engine.resting import due_for_renewal, excess, renewal, resting_life, unwise, working_orders
 from perpsctl.engine.run_book import RunBook
 from perpsctl.engine.strategies import Strategy, StrategyState, Wish, Working
 from perpsctl.engine.tracking import Tracked
@@ -220,18 +220,18 @@ class Ticker:
 
     def _intent(self, wish: Wish, seen: Seen) -> OrderIntent:
         now = seen.view.now
-        ttl = timedelta(seconds=self._engine.limits.resting_ttl_s)
+        tif, expires = resting_life(self._engine.venue.capabilities, now, self._engine.limits)
         return OrderIntent(
             id=self._mint(),
             product_id=seen.view.product.product_id,
             side=wish.side,
             size=wish.size,
             type=OrderType.LIMIT,
-            tif=TimeInForce.IOC if wish.take else TimeInForce.GTD,
+            tif=TimeInForce.IOC if wish.take else tif,
             limit_price=wish.price,
             post_only=not wish.take,
             reduce_only=wish.reduce_only,
-            expires=None if wish.take else now + ttl,
+            expires=None if wish.take else expires,
             origin=Origin.STRATEGY,
             road=Road.EXIT if wish.take and wish.reduce_only else Road.ENTRY,
             reason=wish.reason,

@@ -13,7 +13,6 @@ from perpsctl.domain.errors import (
     ExitCode,
     InvariantBroken,
     LeaseHeld,
-    NotBuiltYet,
     RateLimited,
     VenueRefusedUs,
 )
@@ -450,9 +449,9 @@ def test_progress_is_told_after_each_tick(house: House) -> None:
     assert told[0].accepted == 1
 
 
-def test_a_venue_without_good_till_date_is_named_not_built(house: House) -> None:
+def test_a_loop_whose_orders_would_outlive_it_does_not_start(house: House) -> None:
     house.venue.native_gtd = False
-    with pytest.raises(NotBuiltYet):
+    with pytest.raises(InvariantBroken, match="dead loop"):
         run(house, Scripted(), ticks=1)
 
 
