@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ from perpsctl.engine.supervisor import RunOptions, Supervisor, TickReport
 from perpsctl.exchange import credentials as keys
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
 from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
+from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.shelves import FileShelf
@@ -56,6 +57,9 @@ if TYPE_CHECKING:  # the journal's library is the slowest to load, and market re
     from perpsctl.journal.store import SqlJournal
 
 KEPT_RECORDS = 500
+SETTLEMENT_TIMES = (
+    time(8),
+)  # UTC: the gateway's daily settlement (coinbase-global-derivatives.md section 11, 2026-11-22)
 LINE_READY_WITHIN = timedelta(seconds=15)
 AnyVenue = AdvancedTradeVenue | GlobalDerivativesVenue
 
@@ -107,8 +111,15 @@ class Toolkit:
     def new_venue(self, key: keys.Credentials | None, observer: Observer) -> AnyVenue:
         """A client of the profile's venue under this key; the caller closes it."""
         if self.profile.venue is VenueId.GLOBAL:
-            return GlobalDerivativesVenue(self.endpoint, key, self.clock, self.ids, observer=observer)
+            return GlobalDerivativesVenue(
+                self.endpoint, key, self.clock, self.ids, observer=observer, pacer=self.credits
+            )
         return AdvancedTradeVenue(self.endpoint, key, self.clock, self.ids, observer=observer, pacer=self.pacer)
+
+    @cached_property
+    def credits(self) -> Credits:
+        """The gateway's budgets of this process."""
+        return Credits(self.clock)
 
     @cached_property
     def pacer(self) -> Pacer:
@@ -282,6 +293,7 @@ class Toolkit:
             self.ids,
             capabilities=replace(venue.capabilities, orders_die_with_connection=True),
             observer=self._observe,
+            pacer=self.credits,
             road=over(line, self.ids),
         )
         self._closing.callback(armed.close)
@@ -311,12 +323,16 @@ class Toolkit:
     def cash_times(self) -> tuple[time, ...]:
         """Funding cash times: configured, else read from the embedded exchange, else none (the hourly accrual counts)."""
         configured = self.profile.limits.funding_cash_times
-        if configured or self.exchange is None:
+        if configured:
             return configured
+        if self.exchange is None:
+            return SETTLEMENT_TIMES if self.profile.venue is VenueId.GLOBAL else ()
         try:
             answer = launcher.control(places.exchange_folder(), "GET", "/calendar")
         except UsageError as gone:  # to this command it is a venue that went away, not a word mistyped
             raise VenueUnreachable(f"the embedded exchange tells no calendar: {gone.message}") from None
+        if self.profile.venue is VenueId.GLOBAL:
+            return (datetime.fromisoformat(answer["settlement"]).time(),)
         return tuple(time.fromisoformat(text) for text in answer["cash_times"])
 
     @cached_property

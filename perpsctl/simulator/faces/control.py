@@ -99,7 +99,13 @@ class ControlFace:
 
     def _calendar(self) -> Body:
         control = self._embedded.exchange.control
-        return {"cash_times": control.cash_times(), "next_cash_event": control.next_cash_event()}
+        with self._embedded.exchange.gateway() as core:
+            settles_at = core.state.settles_at
+        return {
+            "cash_times": control.cash_times(),
+            "next_cash_event": control.next_cash_event(),
+            "settlement": settles_at,
+        }
 
     def _catalogue(self) -> Body:
         rows = self._embedded.exchange.faults.catalogue()

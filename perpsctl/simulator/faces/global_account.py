@@ -46,7 +46,7 @@ def _limits() -> Row:
 def _fees(state: GatewayState) -> Row:
     return {
         contract.price_index: {
-            kind: {"default": {"type": "relative", "maker": contract.maker, "taker": contract.taker}}
+            kind: {"default": {"type": "fixed", "maker": contract.maker, "taker": contract.taker}}
             for kind in ("perpetual", "future")
         }
         for contract in (state.contract(product_id) for product_id in state.products)

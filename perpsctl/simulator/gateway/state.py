@@ -206,6 +206,7 @@ class GatewayState(State):
         self.event_count = 0
         self.trade_seq: dict[str, int] = {}
         self.settled_at: datetime | None = None
+        self.settles_at: datetime | None = None  # the next one
         self.settlement_prices: dict[str, Decimal] = {}
         self.locked = False
         self.uid = 90_000 + seed_of(options.seed, "uid") % 10_000

@@ -1,12 +1,13 @@
 """The gateway's day: no session break, one settlement at 08:00 UTC that turns the session's result into cash.
 
-With the open calendar the first settlement lies at least six hours after the start, as every other event does.
+With the open calendar the settlement is at another time of day, twelve hours after the start: no rehearsal meets it by
+accident, and a client that keeps away from its time of day is never kept away for nothing.
 """
 
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from perpsctl.simulator.calendar import DAY, KEPT_AWAY
+from perpsctl.simulator.calendar import DAY
 from perpsctl.simulator.gateway.lifecycle import SETTLEMENT, GatewayLifecycle
 from perpsctl.simulator.gateway.listing import SETTLEMENT_HOUR
 from perpsctl.simulator.gateway.state import GatewayPosition, GatewayState, Scope
@@ -15,6 +16,7 @@ from perpsctl.simulator.orders import OrderStatus
 from perpsctl.simulator.timeflow import Timeflow
 
 ZERO = Decimal(0)
+OPEN_SETTLEMENT = timedelta(hours=12)
 
 
 def next_settlement(after: datetime) -> datetime:
@@ -33,12 +35,18 @@ class GatewayTimeflow(Timeflow):
 
     def _plan(self) -> None:
         start = self._gateway.now
-        kept_away = KEPT_AWAY if self._gateway.options.calendar is CalendarMode.OPEN else timedelta(0)
-        self.due(next_settlement(start + kept_away), self._settle_daily)
+        if self._gateway.options.calendar is CalendarMode.OPEN:
+            self._settle_at((start + OPEN_SETTLEMENT).replace(second=0, microsecond=0))
+        else:
+            self._settle_at(next_settlement(start))
+
+    def _settle_at(self, at: datetime) -> None:
+        self._gateway.settles_at = at
+        self.due(at, self._settle_daily)
 
     def _settle_daily(self, at: datetime) -> None:
         self.settle(at)
-        self.due(at + DAY, self._settle_daily)
+        self._settle_at(at + DAY)
 
     def settle(self, at: datetime) -> None:
         """Session PnL and funding of every position become cash; good-til-day orders end; a pause of seconds begins."""
