@@ -28,7 +28,7 @@ class Story:
     """Runs commands in a home of its own and keeps the figures of the last line."""
 
     def __init__(self, home: Path, profile: str) -> None:
-        self._profile = profile
+        self.profile = profile
         self._env = {key: value for key, value in os.environ.items() if not key.startswith("PERPSCTL_")}
         self._env |= {"PERPSCTL_HOME": str(home), "PERPSCTL_PROFILE": profile, "NO_COLOR": "1"}
         self.commands = 0
@@ -175,7 +175,7 @@ def stop_everything(story: Story) -> None:
     low, _, _ = off_market(story)
     place(story, "sell", "0.01", "--type", "market")
     place(story, "buy", "0.01", "--type", "limit", "--price", low, "--tif", "gtc", "--post-only")
-    engaged = story.run(["killswitch", "engage", "--flatten", "--reason", "demo"])
+    engaged = story.run(["killswitch", "engage", "--profile", story.profile, "--flatten", "--reason", "demo"])
     attested = engaged["attestation"]
     check(attested["clean"] and attested["open_orders"] == [] and attested["positions"] == [], "attestation not clean")
     story.tell("  open orders none, positions none, in doubt none: read back")

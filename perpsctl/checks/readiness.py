@@ -11,7 +11,7 @@ from perpsctl.checks.context import CheckContext
 from perpsctl.checks.figures import percent, plural, usd
 from perpsctl.checks.grids import grid_of, last_seen
 from perpsctl.checks.model import Check, Finding, Grave, failed, passed, unknown, warned
-from perpsctl.checks.venue import BOOK_DEPTH, our_products
+from perpsctl.checks.venue import our_products
 from perpsctl.domain.accounts import Booked, Calendar, MarginLevel, PositionsRead, RiskView
 from perpsctl.domain.ids import IntentId, ProductId
 from perpsctl.domain.market import BookView, Mark, MarketFacts, MarkSource
@@ -221,7 +221,7 @@ def liquidity(ctx: CheckContext) -> Finding:
     venue, limits = _trading(ctx), ctx.setup.limits
     told, thin = [], []
     for product in our_products(ctx, venue):
-        book = venue.book(product.product_id, BOOK_DEPTH)
+        book = venue.book(product.product_id, product.levels_within(limits.liquidity_band_bps))
         depths = [book.depth_within(side, limits.liquidity_band_bps) for side in (Side.SELL, Side.BUY)]
         if depths[0] is None or depths[1] is None:
             return failed(f"{product.alias}: the book has no middle", fix="see book.sound")
@@ -278,7 +278,7 @@ def _view(ctx: CheckContext, venue: Venue, product: Product, *, booked: Booked |
     orders, account, held = venue.live_orders(), venue.account(), venue.positions()
     marks = _marks(venue, held)
     fresh = venue.product(product.product_id)
-    book = venue.book(product.product_id, BOOK_DEPTH)
+    book = venue.book(product.product_id, fresh.levels_within(ctx.setup.limits.liquidity_band_bps))
     market = MarketFacts(
         product_id=product.product_id,
         book=book,
@@ -287,6 +287,7 @@ def _view(ctx: CheckContext, venue: Venue, product: Product, *, booked: Booked |
         funding=fresh.funding,
         status=fresh.status,
         product_as_of=fresh.as_of,
+        mark_price=fresh.mark_price,
     )
     mark = market.mark()
     return RiskView(

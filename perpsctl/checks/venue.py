@@ -25,7 +25,6 @@ PERPS = ("BTC-PERP", "ETH-PERP", "SOL-PERP", "XRP-PERP")
 CLOCK_SAMPLES = 3
 LATENCY_SAMPLES = 30
 LATENCY_P50_GOAL = timedelta(milliseconds=200)  # design 10
-BOOK_DEPTH = 100
 FAR_BELOW = Decimal("0.9")  # of the best bid: within the far-price bound, and nowhere near a fill
 FEE_MAX = Decimal("0.01")
 _MICROSECOND = timedelta(microseconds=1)
@@ -124,7 +123,7 @@ def book_sound(ctx: CheckContext) -> Finding:
     venue = ctx.venues.unsigned()
     told, unsound = [], []
     for product in our_products(ctx, venue):
-        book = venue.book(product.product_id, BOOK_DEPTH)
+        book = venue.book(product.product_id, product.levels_within(ctx.setup.limits.liquidity_band_bps))
         if not book.sound:
             unsound.append(product.alias)
         told.append(f"{product.alias} {_depth(book, ctx.setup.limits.liquidity_band_bps)}")
@@ -148,7 +147,8 @@ def _depth(book: BookView, band_bps: Decimal) -> str:
 def our_products(ctx: CheckContext, venue: Venue) -> tuple[Product, ...]:
     """The products the profile means to trade, as the venue lists them now; UsageError for one it does not list."""
     products = venue.products()
-    return tuple({(p := find_product(products, each)).product_id: p for each in ctx.setup.products}.values())
+    wanted = dict.fromkeys(find_product(products, each).product_id for each in ctx.setup.products)
+    return tuple(venue.product(product_id) for product_id in wanted)  # a list need not tell funding, index and mark
 
 
 # --- what it tells of the account -------------------------------------------------------------------
@@ -185,15 +185,14 @@ def orders_readable(ctx: CheckContext) -> Finding:
 def order_preview(ctx: CheckContext) -> Finding:
     """The venue would take a small resting order: it says so without one being placed."""
     venue = _trading(ctx)
-    if not venue.capabilities.has_preview:
-        return unknown("this venue has no preview", fix="the canary's first order tells")
     product = our_products(ctx, venue)[0]
     book = venue.book(product.product_id, 1)
     if book.best_bid is None:
         return unknown(f"no bid in the book of {product.alias} to stay below", fix="repeat when there is a market")
     order = quantize(_far_below(product, book.best_bid, ctx), product)
     preview = venue.preview(order)
-    told = f"1 post-only contract of {product.alias} at {plain(order.limit_price or Decimal(0))}"
+    kind = "an estimate of " if preview.estimate else ""
+    told = f"{kind}1 post-only contract of {product.alias} at {plain(order.limit_price or Decimal(0))}"
     if preview.problems:
         return failed(f"{told}: the venue says {', '.join(preview.problems)}", fix="see the venue's words")
     figures = [f"total {usd(preview.order_total)}"] if preview.order_total is not None else []

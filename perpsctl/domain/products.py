@@ -30,6 +30,10 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+FEWEST_LEVELS = 100
+MOST_LEVELS = 3000  # 25 bps of BTC at 69,000 USD are 1,725 steps of 0.1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceStep:
     """From `above` on, prices are multiples of `step`."""
@@ -77,6 +81,14 @@ class Product:
             if price >= rung.above:
                 step = rung.step
         return step
+
+    def levels_within(self, reach_bps: Decimal) -> int:
+        """How many levels a side of its book reach so far from the middle if every step holds one; bounded both ways."""
+        price = self.mark_price or self.index_price or self.last_price
+        if price is None:
+            return FEWEST_LEVELS
+        steps = price * reach_bps / 10_000 / self.price_step(price)
+        return min(max(int(steps) + 10, FEWEST_LEVELS), MOST_LEVELS)
 
     def contracts(self, size: Size) -> Decimal:
         """`size` in whole contracts; InvariantBroken when it is not on the grid, which quantize rules out."""

@@ -29,8 +29,6 @@ from perpsctl.domain.ports import Clock, Journal, Venue
 from perpsctl.domain.products import Product
 from perpsctl.engine.reading import Problem, Reads
 
-FEWEST_LEVELS: Final = 100
-MOST_LEVELS: Final = 3000  # 25 bps of BTC at 69,000 USD are 1,725 steps of 0.1
 HELD_BOOK_DEPTH: Final = 5  # another product's book is read for its middle only
 SERVER_TIME_MAX_AGE: Final = timedelta(seconds=45)  # below the limit on its age, with room for the judging
 MARGIN_WINDOW_MAX_AGE: Final = timedelta(seconds=60)
@@ -117,7 +115,9 @@ class Views:
         positions = reads.attempt("positions", self._venue.positions)
         marks = self._other_marks(product.product_id, positions, orders, reads)
         product = self._not_old(product, reads)
-        book = reads.attempt("book", lambda: self._venue.book(product.product_id, levels_for(product, self._reach_bps)))
+        book = reads.attempt(
+            "book", lambda: self._venue.book(product.product_id, product.levels_within(self._reach_bps))
+        )
         market = self._market(product, book)
         mark = market.mark()
         if mark is not None:
@@ -247,15 +247,6 @@ class Views:
             reads.note("equity mark", error)
             return
         self._marked_at = now
-
-
-def levels_for(product: Product, reach_bps: Decimal) -> int:
-    """How many levels a side reach `reach_bps` from the middle if every step holds one; bounded both ways."""
-    price = product.mark_price or product.index_price or product.last_price
-    if price is None:
-        return FEWEST_LEVELS
-    steps = price * reach_bps / 10_000 / product.price_step(price)
-    return min(max(int(steps) + 10, FEWEST_LEVELS), MOST_LEVELS)
 
 
 def grid_of(product: Product) -> tuple[object, ...]:

@@ -64,9 +64,32 @@ def engaged(reports: Mapping[str, EngageReport | str]) -> Answer:
             blocks.append(_attested(name, report))
     each = {name: _engaged_data(report) for name, report in reports.items()}
     data: dict[str, object] = {"state": HaltState.ENGAGED, "profiles": each}
-    if len(each) == 1:
-        data |= next(iter(each.values()))
+    data |= next(iter(each.values())) if len(each) == 1 else _joined(each)
     return Answer(data=data, blocks=blocks, exit_code=ExitCode.DONE if clean else ExitCode.PARTLY_DONE)
+
+
+def _joined(each: Mapping[str, dict[str, object]]) -> dict[str, object]:
+    """Several profiles as one attestation: what one could not read, the whole could not; `profiles` holds each apart."""
+    attested = {name: told["attestation"] for name, told in each.items()}
+    parts = {name: part for name, part in attested.items() if isinstance(part, dict)}
+
+    def all_of(field: str) -> list[object] | None:
+        found: list[object] = []
+        for part in parts.values():
+            rows = part.get(field)
+            if rows is None:
+                return None
+            found.extend(rows)
+        return found
+
+    unread = [f"{name}: {what}" for name, part in parts.items() for what in part.get("unread", ())]
+    joined = {field: all_of(field) for field in ("open_orders", "positions", "in_doubt", "exit_pending")}
+    problems = [f"{name}: {word(what)}" for name, told in each.items() for what in _texts(told["problems"])]
+    return {"attestation": joined | {"unread": unread}, "problems": problems}
+
+
+def _texts(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _engaged_data(report: EngageReport | str) -> dict[str, object]:
