@@ -204,7 +204,7 @@ def test_no_order_of_either_source_counts_for_less_than_that_source_says_R5(
     for side, total in ((Side.BUY, merged.buys), (Side.SELL, merged.sells)):
         by_venue_id = {o.venue_order_id: o for o in listed if o.status.live and o.side is side}
         assert total >= max((o.remaining or 0 for o in by_venue_id.values()), default=0)
-        assert total >= max((each.remaining for each in live if each.side is side), default=0)
+        assert total >= max((each.remaining or 0 for each in live if each.side is side), default=0)
 
 
 def test_products_are_apart_and_flat_ones_with_orders_show() -> None:
