@@ -40,6 +40,7 @@ class Lists:
         self._catalogue = catalogue
         self._clock = clock
         self._isolated: set[VenueOrderId] = set()  # orders that were seen to be isolated
+        self._waiting: dict[VenueOrderId, VenueOrder] = {}  # trigger orders that were seen
 
     # --- orders ----------------------------------------------------------------------------------------------
 
@@ -103,10 +104,11 @@ class Lists:
                     reason="out_of_scope",
                     fix="spot orders are not touched",
                 )
-            self._learn(got.body)
         sizes = self._catalogue.sizes_with((got.body.instrument_name,))
         with strangeness(f"order {shown(order_id, 80)}"):
-            return convert_orders.order_from(got.body, sizes, got.answer.asked)
+            order = convert_orders.order_from(got.body, sizes, got.answer.asked)
+            self._learn(got.body, order)
+            return self._with_its_stop(got.body, order)
 
     def _history(self, start: datetime, *, historical: bool) -> Listing:
         """The closed orders of one window, page by page; it ends early where rows are told newest first and too old."""
@@ -133,21 +135,36 @@ class Lists:
         return self._listing(got.body, got.answer.asked)
 
     def _listing(self, rows: Sequence[trading.Order], asked: datetime) -> Listing:
-        ours: list[VenueOrder] = []
+        ours: list[tuple[trading.Order, VenueOrder]] = []
         foreign: list[ForeignOrder] = []
         sizes = self._catalogue.sizes_with(row.instrument_name for row in rows)
         with strangeness("the list of orders"):
             for row in rows:
                 if is_perpetual(row.instrument_name):
-                    self._learn(row)
-                    ours.append(convert_orders.order_from(row, sizes, asked))
+                    order = convert_orders.order_from(row, sizes, asked)
+                    self._learn(row, order)
+                    ours.append((row, order))
                 else:
                     foreign.append(_foreign(row))
-        return Listing(orders=merged(ours), foreign=tuple(foreign), as_of=asked, pages=1)
+            told = [self._with_its_stop(row, order) for row, order in ours]
+        return Listing(orders=merged(told), foreign=tuple(foreign), as_of=asked, pages=1)
 
-    def _learn(self, row: trading.Order) -> None:
-        if row.isolated is True and isinstance(row.order_id, str):
-            self._isolated.add(VenueOrderId(row.order_id))
+    def _learn(self, row: trading.Order, order: VenueOrder) -> None:
+        if row.isolated is True:
+            self._isolated.add(order.venue_order_id)
+        if order.stop_price is not None and convert_orders.waited_as(row) is None:
+            self._waiting[order.venue_order_id] = order
+
+    def _with_its_stop(self, row: trading.Order, order: VenueOrder) -> VenueOrder:
+        """What a trigger made, in the terms of the order that was sent: its own row may tell them as a plain limit's.
+
+        Only by the id of the trigger that its row names and that was seen (reference section 8.2, 2026-11-22).
+        """
+        origin = convert_orders.waited_as(row)
+        waited = None if origin is None or order.stop_price is not None else self._waiting.get(origin)
+        if waited is None or waited.client_order_id != order.client_order_id:
+            return order
+        return replace(order, type=waited.type, raw_type=waited.raw_type, stop_price=waited.stop_price)
 
     # --- fills -----------------------------------------------------------------------------------------------
 

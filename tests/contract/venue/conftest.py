@@ -1,4 +1,4 @@
-"""The `Venue` port behind each of its transports; one exchange process for both kinds of socket."""
+"""The `Venue` port at both venues, behind each of their transports; one exchange process for every kind of socket."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from perpsctl.simulator import launcher
 from perpsctl.simulator.launcher import SimOptions
-from tests.contract.venue.scene import Scene, in_process, over_sockets
+from tests.contract.venue.scene import GLOBAL, US, Ground, Scene, in_process, over_sockets
 
 
 @pytest.fixture(scope="session")
@@ -18,11 +18,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     launcher.stop(folder)
 
 
-@pytest.fixture(params=["virtual", "http", "https"])
+WAYS = {
+    "us-virtual": (US, "virtual"),
+    "us-http": (US, "http"),
+    "us-https": (US, "https"),
+    "global-virtual": (GLOBAL, "virtual"),
+}
+
+
+@pytest.fixture(params=WAYS.values(), ids=list(WAYS))
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    if request.param == "virtual":
-        made = in_process()
+    ground: Ground
+    ground, carrier = request.param
+    if carrier == "virtual":
+        made = in_process(ground)
     else:
-        made = over_sockets(request.getfixturevalue("server"), tls=request.param == "https")
+        made = over_sockets(ground, request.getfixturevalue("server"), tls=carrier == "https")
     yield made
     made.close()

@@ -552,6 +552,24 @@ def test_a_stop_that_fired_is_one_order_with_two_ids_and_no_duplicate() -> None:
     assert sighting.order.venue_order_id == "USDC-9"
 
 
+def test_H10_a_stop_that_fired_and_is_told_as_a_plain_limit_has_the_terms_of_the_stop_its_row_names() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    stop = {"order_type": "stop_limit", "order_state": "triggered", "trigger_price": 60100, "filled_amount": ...}
+    gateway.on(
+        BY_LABEL, [[order_body(order_id="USDC-9", trigger_order_id="SLTS-1"), order_body(order_id="SLTS-1", **stop)]]
+    )
+    wanted = sought(clock, type=OrderType.STOP_LIMIT, stop_price="60100")
+    found = venue.search(wanted).order
+    assert found is not None
+    assert (found.venue_order_id, found.type, found.stop_price) == ("USDC-9", OrderType.STOP_LIMIT, Decimal(60100))
+    assert venue.search(sought(clock)).contradicts  # no plain limit of ours
+    gateway.on(
+        BY_LABEL, [[order_body(order_id="USDC-9", trigger_order_id="SLTS-2"), order_body(order_id="SLTS-1", **stop)]]
+    )
+    assert venue.search(wanted).contradicts  # another trigger's
+
+
 def test_once_a_label_may_be_forgotten_the_whole_history_is_read_as_well() -> None:
     clock = FakeClock()
     venue, gateway = ready(clock)
