@@ -1,4 +1,4 @@
-"""The `Venue` port at both venues, behind each of their transports; one exchange process for every kind of socket."""
+"""The `Venue` port: the US venue in process, over HTTP and over HTTPS, the Global venue in process."""
 
 from collections.abc import Iterator
 from pathlib import Path
