@@ -9,7 +9,7 @@ from perpsctl.commands.inputs import Terms, who
 from perpsctl.domain.accounts import AccountView
 from perpsctl.domain.errors import JournalUnavailable, UsageError
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, intent_id
-from perpsctl.domain.numbers import Price, Size
+from perpsctl.domain.numbers import Price, Size, plain
 from perpsctl.domain.orders import EditIntent, OrderIntent, Origin, QuantizedOrder, Road, VenueOrder
 from perpsctl.domain.products import Product, find_product
 from perpsctl.domain.quantize import quantize
@@ -84,6 +84,20 @@ def order_now(toolkit: "Toolkit", record: IntentRecord) -> VenueOrder | None:
     if record.venue_order_id is None or record.stage.final:
         return record.order
     return toolkit.venue.order(record.venue_order_id) or record.order
+
+
+def filled_of(toolkit: "Toolkit", gone: Sequence[VenueOrderId]) -> tuple[str, ...]:
+    """A sentence for each order of ours that is gone and had filled, whole or in part: gone is not the same as empty."""
+    said = []
+    try:
+        for order_id in gone:
+            record = toolkit.journal.intent_by_order(order_id)
+            if record is not None and record.order is not None and record.order.filled > 0:
+                state = record.order.status.value
+                said.append(f"{order_id} is {state}: {plain(record.order.filled)} had filled before the cancel")
+    except JournalUnavailable:
+        return ()
+    return tuple(said)
 
 
 def unfinished(toolkit: "Toolkit") -> tuple[IntentRecord, ...]:

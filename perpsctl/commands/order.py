@@ -146,7 +146,8 @@ def cancel(ctx: typer.Context, ids: inputs.IdsArgument, wait: inputs.WaitOption 
 
     waited, wanted = inputs.a_duration(wait, "--wait"), [inputs.an_order_id(text) for text in ids]
     with open_toolkit(ctx, way_out=True) as toolkit:
-        finish(ctx, orders.cancelled(toolkit.engine.canceller.cancel(wanted, wait=waited)))
+        report = toolkit.engine.canceller.cancel(wanted, wait=waited)
+        finish(ctx, orders.cancelled(report, filled=asking.filled_of(toolkit, report.gone)))
 
 
 @command(app, "cancel-all")
@@ -159,7 +160,8 @@ def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: in
     with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "cancel all orders")
         only = None if wanted is None else asking.product_of(toolkit, wanted).product_id
-        finish(ctx, orders.cancelled(toolkit.engine.canceller.cancel_all(only, wait=waited)))
+        report = toolkit.engine.canceller.cancel_all(only, wait=waited)
+        finish(ctx, orders.cancelled(report, filled=asking.filled_of(toolkit, report.gone)))
 
 
 @command(app, "list")

@@ -185,7 +185,7 @@ def shown_order(order: VenueOrder) -> Answer:
     return Answer(data={"order": order_data(order), "ours": False}, blocks=[_order_facts(order), note])
 
 
-def cancelled(report: CancelReport) -> Answer:
+def cancelled(report: CancelReport, *, filled: tuple[str, ...] = ()) -> Answer:
     """What became of cancels: gone is proven by a read, never by an acknowledgement (I8)."""
     everything = len(report.gone) == len(report.requested) and not report.problems
     words = {
@@ -209,7 +209,8 @@ def cancelled(report: CancelReport) -> Answer:
         "unproven": report.unproven,
         "problems": report.problems,
     }
-    return Answer(data=data, blocks=blocks, exit_code=ExitCode.DONE if everything else ExitCode.PARTLY_DONE)
+    code = ExitCode.DONE if everything else ExitCode.PARTLY_DONE
+    return Answer(data=data, blocks=blocks, exit_code=code, warnings=filled)
 
 
 def resolved(records: Sequence[IntentRecord]) -> Answer:

@@ -31,6 +31,7 @@ class Done:
     code: int
     data: Any
     stderr: str
+    warnings: Any = ()
 
 
 class Home:
@@ -52,7 +53,9 @@ class Home:
             env=self.environ, capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         document = json.loads(done.stdout)
-        return Done(done.returncode, document.get("data", document.get("error")), done.stderr)
+        return Done(
+            done.returncode, document.get("data", document.get("error")), done.stderr, document.get("warnings", ())
+        )
 
     def spawn(self, module: str, *arguments: str) -> subprocess.Popen[str]:
         """A process of this home, whose stdout is read by the test."""

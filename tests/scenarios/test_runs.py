@@ -110,3 +110,15 @@ def test_the_canary_trades_through_a_recorded_crash_and_reconcile_finds_no_break
         found = home.perpsctl("reconcile")
         assert found.code == 0, found
         assert found.data["breaks"] == []
+
+
+def test_E10_a_cancel_of_an_order_that_filled_says_so(home: Home) -> None:
+    home.control("POST", "/state/price", {"product_id": "BIP-20DEC30-CDE", "price": "60000", "hold": True})
+    placed = home.perpsctl(
+        "order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--price", "59000", "--post-only"
+    )  # fmt: skip
+    order_id = placed.data["order"]["venue_order_id"]
+    home.control("POST", "/fills", {"order_id": order_id, "contracts": "1"})
+    done = home.perpsctl("order", "cancel", order_id)
+    assert done.data["gone"] == [order_id]
+    assert "filled: 0.01 had filled" in done.warnings[0]
