@@ -28,9 +28,19 @@ class Walk:
     worst: Price | None
 
 
+class DataSource(StrEnum):
+    """How data reached us: asked for, or told on a stream. Streams are hints, reads are truth."""
+
+    READ = "read"
+    STREAM = "stream"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookView:
-    """A book as of a moment, best first on both sides, sizes in coin. `as_of` is when we asked, in our clock."""
+    """A book as of a moment, best first on both sides, sizes in coin.
+
+    `as_of`, in our clock: of a read, when we asked; of a stream, when the last message of its channel arrived.
+    """
 
     product_id: ProductId
     bids: tuple[Level, ...]
@@ -38,6 +48,7 @@ class BookView:
     as_of: datetime
     venue_time: datetime | None = None
     last: Price | None = None
+    source: DataSource = DataSource.READ
 
     @property
     def best_bid(self) -> Price | None:
