@@ -145,6 +145,22 @@ class FundingTerms:
         return self.rate * (timedelta(days=1) // self.interval)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceLimits:
+    """Between which prices a venue takes limit orders; None where it tells none.
+
+    A buy above the highest and a sell below the lowest are moved there without a word (Global reference 7, 2026-11-22).
+    """
+
+    lowest: Price | None
+    highest: Price | None
+
+    def drawn_in(self, side: Side, price: Price) -> Price:
+        """What the venue would make of this price: never further from the market for us, never on the other side."""
+        edge = self.highest if side is Side.BUY else self.lowest
+        return edge if edge is not None and (price - edge) * side.sign > 0 else price
+
+
 class SessionState(StrEnum):
     """Whether the venue's session takes orders; a word we do not know is not open."""
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from perpsctl.domain.errors import InvariantBroken, UsageError
 from perpsctl.domain.ids import ProductId
-from perpsctl.domain.market import FundingTerms, TradingStatus
+from perpsctl.domain.market import FundingTerms, PriceLimits, TradingStatus
 from perpsctl.domain.numbers import WIDE, Price, Size, multiple_of
 
 
@@ -73,6 +73,7 @@ class Product:
     display_name: str
     as_of: datetime
     mark_price: Price | None = None  # the venue's own, where it publishes one
+    price_limits: PriceLimits | None = None  # of the moment; None where the venue has none (US) or they were not read
 
     def price_step(self, price: Decimal) -> Decimal:
         """The step that applies at `price`."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from perpsctl.domain.errors import VenueSpokeStrangely
 from perpsctl.domain.ids import ProductId
-from perpsctl.domain.market import FundingTerms, Mark
+from perpsctl.domain.market import FundingTerms, Mark, PriceLimits
 from perpsctl.domain.numbers import Size
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.products import RETIRED_SUFFIX, Product, find_product
@@ -43,7 +43,7 @@ class Catalogue:
         self._clock = clock
         self._products: dict[ProductId, Product] = {}
         self._sizes: dict[ProductId, Size] = {}
-        self._limits: dict[ProductId, convert_market.PriceLimits] = {}
+        self._limits: dict[ProductId, PriceLimits] = {}
         self.instruments: tuple[market.Instrument, ...] = ()  # as last listed
 
     def products(self) -> tuple[Product, ...]:
@@ -79,7 +79,7 @@ class Catalogue:
         self._products[product_id] = product
         return product
 
-    def limits(self, product_id: ProductId) -> convert_market.PriceLimits | None:
+    def limits(self, product_id: ProductId) -> PriceLimits | None:
         """Between which prices the venue took orders when its ticker was read last; None when it never was."""
         return self._limits.get(product_id)
 

@@ -5,6 +5,7 @@ An estimate: nothing here says that the order would be taken.
 
 from decimal import Decimal
 
+from perpsctl.domain.market import PriceLimits
 from perpsctl.domain.numbers import Notional, Price, notional_of, plain
 from perpsctl.domain.orders import Preview, QuantizedOrder
 from perpsctl.domain.sides import Side
@@ -65,8 +66,9 @@ def _problems(order: QuantizedOrder, largest: Decimal) -> tuple[str, ...]:
     return (f"size {plain(order.size)} is above the {plain(largest)} the account has room for",)
 
 
-def _warnings(order: QuantizedOrder, limits: convert_market.PriceLimits) -> tuple[str, ...]:
-    edge = limits.highest if order.side is Side.BUY else limits.lowest
-    if order.limit_price is None or edge is None or (order.limit_price - edge) * order.side.sign <= 0:
+def _warnings(order: QuantizedOrder, limits: PriceLimits) -> tuple[str, ...]:
+    price = order.limit_price
+    drawn = None if price is None else limits.drawn_in(order.side, price)
+    if drawn is None or drawn == price:
         return ()
-    return (f"the venue would move the price to its limit of {plain(edge)} without a word",)
+    return (f"the venue would move the price to its limit of {plain(drawn)} without a word",)

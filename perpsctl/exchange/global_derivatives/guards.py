@@ -4,11 +4,11 @@ Pure. Each refusal is one of the tree in `domain.errors`, so that a one-shot cal
 """
 
 from perpsctl.domain.errors import OffGrid, SizeRoundsToZero, UsageError
+from perpsctl.domain.market import PriceLimits
 from perpsctl.domain.numbers import Price, multiple_of, plain, step_down, step_up
 from perpsctl.domain.orders import ApprovedOrder, OrderType, QuantizedOrder, TimeInForce
 from perpsctl.domain.products import Product
 from perpsctl.domain.sides import Side
-from perpsctl.wire.global_derivatives.convert_market import PriceLimits
 
 __all__ = [
     "LABEL_MAX",

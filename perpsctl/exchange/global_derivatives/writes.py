@@ -25,6 +25,7 @@ from typing import assert_never
 
 from perpsctl.domain.errors import PerpsctlError
 from perpsctl.domain.ids import ProductId
+from perpsctl.domain.market import PriceLimits
 from perpsctl.domain.numbers import plain
 from perpsctl.domain.orders import (
     Accepted,
@@ -48,7 +49,7 @@ from perpsctl.exchange.global_derivatives.link import Garbled, Link, NotReady, T
 from perpsctl.exchange.global_derivatives.readiness import Readiness
 from perpsctl.exchange.global_derivatives.rpc import Params
 from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
-from perpsctl.wire.global_derivatives import convert_market, convert_orders, requests, trading
+from perpsctl.wire.global_derivatives import convert_orders, requests, trading
 from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import RpcError
 from perpsctl.wire.guard import WireError
@@ -63,9 +64,7 @@ Judge = Callable[[trading.OrderAndTrades, Answered, str], SubmitOutcome]
 class Writes:
     """The write methods of one key."""
 
-    def __init__(
-        self, link: Link, ready: Readiness, limits: Callable[[ProductId], convert_market.PriceLimits | None]
-    ) -> None:
+    def __init__(self, link: Link, ready: Readiness, limits: Callable[[ProductId], PriceLimits | None]) -> None:
         self._link = link
         self._limits = limits
         self._ready = ready

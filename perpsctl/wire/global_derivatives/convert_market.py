@@ -15,6 +15,7 @@ from perpsctl.domain.market import (
     Level,
     Mark,
     MarkSource,
+    PriceLimits,
     PublicTrade,
     SessionState,
     TradingSession,
@@ -102,6 +103,7 @@ def product_from_instrument(body: market.Instrument, ticker: market.Ticker | Non
         display_name=name,
         as_of=as_of,
         mark_price=None if ticker is None else reading.price_or_none(ticker.mark_price, "mark_price"),
+        price_limits=None if ticker is None else price_limits_from(ticker),
     )
 
 
@@ -171,14 +173,6 @@ def mark_from(ticker: market.Ticker, product: ProductId, as_of: datetime) -> Mar
     if ticker.instrument_name != product:
         raise WireError(f"a ticker of {text(ticker.instrument_name)} was sent for {product}")
     return Mark(price=reading.price(ticker.mark_price, "mark_price"), as_of=as_of, source=MarkSource.VENUE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceLimits:
-    """Limit prices beyond these are clamped silently by the venue (reference 7): deny them before sending."""
-
-    lowest: Price | None
-    highest: Price | None
 
 
 def price_limits_from(body: market.Ticker) -> PriceLimits:
