@@ -14,7 +14,7 @@ from perpsctl.domain.accounts import Booked, Position, RiskView
 from perpsctl.domain.errors import JournalUnavailable, PerpsctlError, UsageError
 from perpsctl.domain.ids import Ids, IntentId, ProductId
 from perpsctl.domain.market import TradingStatus
-from perpsctl.domain.numbers import Price, Size
+from perpsctl.domain.numbers import Price, Size, plain
 from perpsctl.domain.orders import (
     NotSent,
     OrderIntent,
@@ -70,6 +70,7 @@ class _Way:
     pending: ExitPending | None = None
     denied: Denied | None = None
     problems: dict[str, None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # on the order at hand
     broken: bool = False
 
     def report(self) -> ExitReport:
@@ -260,7 +261,10 @@ class Exits:
         status = view.market.status
         resting = status is not None and status.post_only and not way.unbounded
         price = None if way.unbounded else self._price(position.closing_side, view, resting=resting)
-        if price is None and not way.unbounded:
+        way.notes = ()
+        if price is not None:
+            price = self._drawn_in(way, position.closing_side, price, view)
+        elif not way.unbounded:
             self._pend(way, left, "no price is known to bound the exit with; --unbounded closes without one", None)
             return None
         now = self._clock.now()
@@ -297,6 +301,20 @@ class Exits:
         if known is None:
             return None
         return Price(known * (1 + side.sign * self._limits.exit_collar_bps / 10_000))
+
+    def _drawn_in(self, way: _Way, side: Side, price: Price, view: RiskView) -> Price:
+        """The price within the venue's own limits, told on the order: intent and wire stay equal (I7).
+
+        The venue moves a price beyond them without a word. Limits that are not fresh are left alone: they could keep the
+        exit away from a market that has moved on.
+        """
+        limits, age = view.product.price_limits, view.now - view.product.as_of
+        if limits is None or not timedelta(0) <= age <= timedelta(seconds=self._limits.mark_age_max_s):
+            return price
+        drawn = limits.drawn_in(side, price)
+        if drawn != price:
+            way.notes = (f"the venue's price limit bounds the exit at {plain(drawn)} instead of {plain(price)}",)
+        return drawn
 
     # --- one order --------------------------------------------------------------------------------------------
 
@@ -370,7 +388,7 @@ class Exits:
                 denied=shut,
                 outcome=None if shut else outcome,
                 order=venue_order,
-                notes=(*ended.notes, *notes),
+                notes=(*way.notes, *ended.notes, *notes),
             )
         )
         if isinstance(outcome, Rejected):

@@ -1,5 +1,6 @@
 """The way out: bounded, never flipping (R7), open when the journal or the market data is not, honest when it cannot."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -7,7 +8,7 @@ import pytest
 
 from perpsctl.domain.errors import UsageError
 from perpsctl.domain.ids import ProductId
-from perpsctl.domain.market import SessionState
+from perpsctl.domain.market import PriceLimits, SessionState
 from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.orders import OrderType, TimeInForce, Unknown
 from perpsctl.domain.sides import Side
@@ -35,6 +36,37 @@ def test_a_position_is_closed_by_one_bounded_ioc_of_its_size(house: House, coin:
     price = sent.order.limit_price
     assert price is not None
     assert price == (Price(Decimal("57000")) if side is Side.SELL else Price(Decimal("63000")))
+
+
+@pytest.mark.parametrize(
+    ("coin", "edge", "price"), [("0.05", "59100", "59100"), ("-0.05", "60902", "60900"), ("0.05", "56000", "57000")]
+)
+def test_I7_an_exit_is_bounded_by_the_venues_own_price_limit_and_says_so(
+    house: House, coin: str, edge: str, price: str
+) -> None:
+    """The venue would move the price without a word; a limit beyond our own collar changes nothing."""
+    limits = PriceLimits(lowest=Price(Decimal(edge)), highest=Price(Decimal(edge)))
+    house.venue.specs[PRODUCT] = replace(a_product(), price_limits=limits)
+    holding(house, coin)
+    (left,) = house.engine.exits.flatten([PRODUCT]).exits
+    (sent,) = house.venue.submitted
+    assert sent.order.limit_price == Decimal(price)
+    (placed,) = left.orders
+    own = "57000" if Decimal(coin) > 0 else "63000"
+    told = f"the venue's price limit bounds the exit at {edge} instead of {own}"
+    assert [note for note in placed.notes if "limit" in note] == ([] if price == own else [told])
+    assert left.problems == ()
+
+
+def test_an_old_price_limit_does_not_keep_an_exit_from_a_market_that_moved_on(house: House) -> None:
+    limits = PriceLimits(lowest=Price(Decimal("59100")), highest=None)
+    house.venue.specs[PRODUCT] = replace(a_product(), price_limits=limits)
+    house.engine.views.product(PRODUCT)
+    house.clock.advance(timedelta(minutes=5))
+    house.venue.fail("product")
+    holding(house, "0.05")
+    house.engine.exits.flatten([PRODUCT])
+    assert house.venue.submitted[0].order.limit_price == Decimal("57000")
 
 
 def test_flatten_takes_every_product_held(house: House) -> None:
