@@ -364,6 +364,11 @@ def _tls_context(folder: Path, chain: bytes, key: bytes) -> ssl.SSLContext:
         replace_private_file(key_file, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # No session tickets: nobody resumes a session here, and TLS 1.3 sends them after the handshake, where they meet
+        # the first bytes a client writes. A client that reads and writes one socket from two threads then loses what it
+        # wrote (OpenSSL allows one thread at a time, CPython guards nothing: python/cpython#137588, openssl#20446).
+        # Measured 2026-11-22 with websockets 13.1, the official SDK's: 6 of 300 upgrades hung with, 0 of 5000 without.
+        context.num_tickets = 0
         context.load_cert_chain(chain_file, key_file)
         return context
     finally:

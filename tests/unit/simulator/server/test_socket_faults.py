@@ -225,6 +225,23 @@ def test_n26_a_client_that_does_not_know_the_authority_refuses(remote: Remote) -
         context.wrap_socket(sock, server_hostname="api.coinbase.com")
 
 
+def test_tls_sends_nothing_after_its_handshake_but_answers(remote: Remote) -> None:
+    """A session ticket that met the first write broke a two-threaded client's socket (2026-11-22): none is sent."""
+    context = ssl.create_default_context(cafile=remote.running.ca_file)
+    faces = remote.running.global_faces
+    for address in (remote.running.https, faces["https"], faces["streams_wss"].removesuffix("/ws/api/v2")):
+        port = int(address.rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=3) as sock,
+            context.wrap_socket(sock, server_hostname="127.0.0.1") as tls,
+        ):
+            tls.sendall(b"GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert tls.recv(9) == b"HTTP/1.1 "  # a ticket would have come before it
+            assert tls.version() == "TLSv1.3"
+            assert tls.session is not None
+            assert not tls.session.has_ticket
+
+
 def test_a_token_for_one_address_is_no_good_at_another(remote: Remote) -> None:
     path = f"{V3}/accounts"
     token = remote.token("GET", path, "http://127.0.0.1:9")
