@@ -1,4 +1,4 @@
-"""The `Venue` port: the US venue in process, over HTTP and over HTTPS, the Global venue in process."""
+"""The `Venue` port: each of the two venues in process, over HTTP and over HTTPS."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,8 @@ WAYS = {
     "us-http": (US, "http"),
     "us-https": (US, "https"),
     "global-virtual": (GLOBAL, "virtual"),
+    "global-http": (GLOBAL, "http"),
+    "global-https": (GLOBAL, "https"),
 }
 
 

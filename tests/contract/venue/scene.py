@@ -64,6 +64,19 @@ Client = AdvancedTradeVenue | GlobalDerivativesVenue
 Rows = Sequence[tuple[str, str]]  # price, size in coin
 
 
+class BriskCredits(Credits):
+    """Budgets that are full again at once: each line the venue cuts empties them, and a true one fills up for five seconds.
+
+    The account's own figures, which any read of the account takes over elsewhere, would make it a true one.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock, rates=dict.fromkeys(Bucket, Rate(per_second=1000, burst=20)))
+
+    def adopt(self, told: Mapping[Bucket, Rate]) -> None:
+        """They stay as they are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ground:
     """What of a scene is its venue's: names and figures of the exchange's listing and account, and where it is reached."""
@@ -115,8 +128,7 @@ US = Ground(
 GLOBAL = Ground(
     venue=VenueId.GLOBAL,
     client=GlobalDerivativesVenue,
-    # Each line the venue cuts empties this client's own budget, which then fills up for five seconds.
-    brisk=lambda clock: {"pacer": Credits(clock, rates=dict.fromkeys(Bucket, Rate(per_second=1000, burst=20)))},
+    brisk=lambda clock: {"pacer": BriskCredits(clock)},
     product_id="BTC_USDC-PERPETUAL",
     other_id="ETH_USDC-PERPETUAL",
     nowhere_id="NOP_USDC-PERPETUAL",
