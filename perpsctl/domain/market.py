@@ -131,18 +131,33 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FundingTerms:
-    """Funding of a perp. `rate` is a fraction for one `interval`; positive: longs pay shorts."""
+    """Funding of a perp. Rates are fractions for one `interval`; above zero longs pay shorts.
+
+    A venue may be judged by two rates, one of a past period and one that accrues, which can differ in sign: `long_rate`
+    is then the dearer of them for a long, `short_rate` for a short, and `rate` the larger in amount.
+    """
 
     rate: Decimal | None
     interval: timedelta | None
     next_accrual: datetime | None
     as_of: datetime
+    long_rate: Decimal | None = None
+    short_rate: Decimal | None = None
 
     def daily_rate(self) -> Decimal | None:
         """The last rate carried on for 24 hours; None when the venue did not say."""
-        if self.rate is None or self.interval is None or self.interval <= timedelta(0):
+        return self._a_day(self.rate)
+
+    def daily_cost(self, *, long: bool) -> Decimal | None:
+        """What a day costs that side, as a share of notional: below zero it receives. None when the venue did not say."""
+        told = self.long_rate if long else self.short_rate
+        daily = self._a_day(self.rate if told is None else told)
+        return daily if daily is None or long else -daily
+
+    def _a_day(self, rate: Decimal | None) -> Decimal | None:
+        if rate is None or self.interval is None or self.interval <= timedelta(0):
             return None
-        return self.rate * (timedelta(days=1) // self.interval)
+        return rate * (timedelta(days=1) // self.interval)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,9 +250,12 @@ class MarketFacts:
     product_as_of: datetime | None  # when index, last, funding and status were read
     last_known_price: Price | None = None  # for exits when nothing fresh is there
     mark_price: Price | None = None  # the venue's own, read with the product
+    streamed_mark: Mark | None = None  # the venue's own, as a stream last told it
 
     def mark(self) -> Mark | None:
-        """The venue's own mark where it publishes one, else the middle of a sound book; its age is that reading's."""
+        """The venue's own mark where it publishes one, streamed or read, else the middle of a sound book; with its age."""
+        if self.streamed_mark is not None:
+            return self.streamed_mark
         if self.mark_price is not None and self.product_as_of is not None:
             return Mark(price=self.mark_price, as_of=self.product_as_of, source=MarkSource.VENUE)
         if self.book is None or self.book.mid is None:

@@ -22,6 +22,7 @@ from perpsctl.domain.accounts import (
     PositionsRead,
     ServerTime,
     TradingState,
+    Transfer,
 )
 from perpsctl.domain.ids import AccountKey, Ids, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.market import BookView, Candle, PublicTrade
@@ -151,7 +152,7 @@ class AccountFeed(Protocol):
         """Every order created at or after `start`, whatever its state or source."""
 
     def order(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
-        """None when the venue says that it knows no such order."""
+        """The order of this id, or what it became (`VenueOrder.succeeds` tells this id then); None: the venue knows none."""
 
     def fills(self, *, since: datetime | None = None, venue_order_id: VenueOrderId | None = None) -> tuple[Fill, ...]:
         """Oldest first, to the last page."""
@@ -159,6 +160,9 @@ class AccountFeed(Protocol):
     def fees(self) -> Fees: ...
 
     def margin_window(self) -> MarginWindow: ...
+
+    def transfers(self, since: datetime) -> tuple[Transfer, ...] | None:
+        """What came and went from `since` on besides trading, oldest first; None where the venue keeps no such books."""
 
 
 class Venue(MarketFeed, AccountFeed, Protocol):
@@ -185,6 +189,12 @@ class Venue(MarketFeed, AccountFeed, Protocol):
     def cancel(self, venue_order_ids: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
         """Ask for the cancels, in the venue's batches; repeated on transport failure (a cancel is idempotent)."""
 
+    def cancel_all(self, product_id: ProductId | None) -> int | None:
+        """How many derivatives orders the venue says it cancelled in one call, of one product or of all; spot is not touched.
+
+        A hint: the listings are the truth. None where the venue has no such call, and then nothing was asked.
+        """
+
     def search(self, sought: Sought) -> Sighting:
         """Look once for an order in doubt, by every means there is; raises when a listing could not be read whole."""
 
@@ -205,6 +215,7 @@ class EventKind(StrEnum):
     RECONCILED = "reconciled"
     OPERATOR_DECISION = "operator_decision"
     TRANSFER = "transfer"
+    STREAMS = "streams"  # figures of a run's streams: at its start, once a minute, at its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +272,9 @@ class Journal(Protocol):
 
     def record_fills(self, fills: Iterable[Fill]) -> tuple[Fill, ...]:
         """Fills not booked before, now booked, in order."""
+
+    def record_transfers(self, transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
+        """Transfers not booked before, now booked, each once by its id whoever else books it too."""
 
     def record_mark(self, mark: EquityMark) -> None: ...
 

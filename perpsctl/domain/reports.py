@@ -207,8 +207,33 @@ class LatencyMs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryS:
+    """Seconds from a fault of the streams to the proven safe state (design 10); None without a recovery."""
+
+    p50: Decimal | None
+    max: Decimal | None
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataAgeMs:
+    """How old streamed market data was when the loop looked, in milliseconds; None without a look."""
+
+    p50: Decimal | None
+    p99: Decimal | None
+    samples: int
+
+
+NO_RECOVERY = RecoveryS(p50=None, max=None, samples=0)
+NO_DATA_AGE = DataAgeMs(p50=None, p99=None, samples=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """What one `run` did. Acceptance is venue-accepted over submitted; local denials are apart (design 10)."""
+    """What one `run` did. Acceptance is venue-accepted over submitted; local denials are apart (design 10).
+
+    `gaps` and `reconnects` are None where the run had no streams; `stream_uptime` besides where none was ever complete.
+    """
 
     ticks: int
     intents: int
@@ -228,6 +253,11 @@ class RunSummary:
     realised: Notional | None
     started: datetime
     ended: datetime
+    stream_uptime: Decimal | None = None
+    gaps: int | None = None
+    reconnects: int | None = None
+    recovery_s: RecoveryS = NO_RECOVERY
+    data_age_ms: DataAgeMs = NO_DATA_AGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
