@@ -9,9 +9,9 @@ from perpsctl.domain.numbers import Price, multiple_of, plain, step_down, step_u
 from perpsctl.domain.orders import ApprovedOrder, OrderType, QuantizedOrder, TimeInForce
 from perpsctl.domain.products import Product
 from perpsctl.domain.sides import Side
+from perpsctl.wire.global_derivatives.requests import LABEL_MAX
 
 __all__ = [
-    "LABEL_MAX",
     "GtdNotOffered",
     "LabelTooLong",
     "OrderNotOffered",
@@ -19,8 +19,6 @@ __all__ = [
     "check_edit",
     "check_order",
 ]
-
-LABEL_MAX = 64  # reference section 8.1, 2026-11-22
 
 
 class LabelTooLong(UsageError):

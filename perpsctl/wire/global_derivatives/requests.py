@@ -17,7 +17,7 @@ from perpsctl.wire.global_derivatives.params import (
     OrderParams,
 )
 
-MAX_LABEL: Final = 64
+LABEL_MAX: Final = 64  # characters of a label (reference section 8.1, 2026-11-22)
 STOP_TRIGGER: Final = (
     "mark_price"  # of index, mark and last: the one positions are liquidated by, and no wick of a trade
 )
@@ -38,9 +38,9 @@ def method_of(side: Side) -> str:
 
 def label_of(client_order_id: ClientOrderId) -> str:
     """The label of an attempt: the client order id; UsageError over 64 characters (reference 8.1)."""
-    if not 1 <= len(client_order_id) <= MAX_LABEL:
+    if not 1 <= len(client_order_id) <= LABEL_MAX:
         raise UsageError(
-            f"a label is 1 to {MAX_LABEL} characters on this venue", fix="choose a shorter client order id"
+            f"a label is 1 to {LABEL_MAX} characters on this venue", fix="choose a shorter client order id"
         )
     return client_order_id
 
