@@ -104,7 +104,6 @@ def quiet_minutes_per_day(limits: RiskLimits, cash_times: tuple[time, ...], prod
 
 def _room(limits: RiskLimits, equity: Notional, product: Product, price: Price | None) -> ProductRoom:
     hourly = None if product.funding is None else product.funding.rate
-    daily = None if product.funding is None else product.funding.daily_rate()
     caps = _caps(limits, equity)
     bound_by = min(caps, key=lambda name: caps[name])
     largest = None if price is None else _largest(product, price, caps[bound_by])
@@ -117,9 +116,14 @@ def _room(limits: RiskLimits, equity: Notional, product: Product, price: Price |
         bound_by=bound_by,
         largest_size=largest,
         hourly_funding=hourly,
-        long_pays_too_much=None if daily is None else daily > limits.funding_max_share_per_day,
-        short_pays_too_much=None if daily is None else -daily > limits.funding_max_share_per_day,
+        long_pays_too_much=_pays_too_much(limits, product, long=True),
+        short_pays_too_much=_pays_too_much(limits, product, long=False),
     )
+
+
+def _pays_too_much(limits: RiskLimits, product: Product, *, long: bool) -> bool | None:
+    cost = None if product.funding is None else product.funding.daily_cost(long=long)
+    return None if cost is None else cost > limits.funding_max_share_per_day
 
 
 def _caps(limits: RiskLimits, equity: Notional) -> dict[str, Decimal]:

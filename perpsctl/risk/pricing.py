@@ -73,8 +73,9 @@ def _depth(case: Case, book: BookView, mid: Price) -> Decimal:
 def funding_cost(case: Case) -> Denial | None:
     """Holding what results from the order costs at most the allowed share a day; received funding passes.
 
-    The direction is that of the position with every live order of this side and this order filled. The rate is the
-    venue's last hourly one carried on for 24 hours: longs pay when it is above zero.
+    The direction is that of the position with every live order of this side and this order filled: a long pays when the
+    rate is above zero. Which rate is carried on for 24 hours is the venue's (`FundingTerms`): the last hourly one, or for
+    each side the dearer of the last full period and the one that accrues.
     """
     if case.exposure is None:
         return None
@@ -82,10 +83,9 @@ def funding_cost(case: Case) -> Denial | None:
     if result == 0:
         return None
     funding, bound = case.view.market.funding, case.limits.funding_max_share_per_day
-    daily = None if funding is None else funding.daily_rate()
-    if daily is None:
+    cost = None if funding is None else funding.daily_cost(long=result > 0)
+    if cost is None:
         return denial(DenialCode.FUNDING_UNKNOWN, UNKNOWN, plain(bound), "the venue told no rate or no interval")
-    cost = daily if result > 0 else -daily
     if cost <= bound:
         return None
     way = "long" if result > 0 else "short"

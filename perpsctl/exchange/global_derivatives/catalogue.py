@@ -1,33 +1,27 @@
 """What can be traded, discovered by structure, with its figures of the moment: ticker and funding.
 
-Nothing here is a table: steps, sizes and fees come from the instrument, limits and mark from the ticker, funding from the
-venue's own hourly history (reference sections 7, 11 and 12, 2026-11-22).
+Nothing here is a table: steps, sizes and fees come from the instrument, limits and mark from the ticker, funding from
+both and the venue's hourly history (reference sections 7, 11 and 12, 2026-11-22).
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from perpsctl.domain.errors import VenueSpokeStrangely
 from perpsctl.domain.ids import ProductId
-from perpsctl.domain.market import FundingTerms, Mark, PriceLimits
+from perpsctl.domain.market import Mark, PriceLimits
 from perpsctl.domain.numbers import Size
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.products import RETIRED_SUFFIX, Product, find_product
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
+from perpsctl.exchange.global_derivatives.funding import Funding
 from perpsctl.exchange.global_derivatives.link import Got, Link
-from perpsctl.exchange.global_derivatives.moments import millis
 from perpsctl.wire.global_derivatives import convert_market, market, params
 
-__all__ = ["Catalogue", "dearer", "is_perpetual"]
+__all__ = ["CURRENCY", "Catalogue", "is_perpetual"]
 
 CURRENCY = "USDC"
-FUNDING_HOURS = 8
-_HOUR = timedelta(hours=1)
-_EIGHT_HOURS = timedelta(hours=FUNDING_HOURS)
-_SETTLEMENT_HOUR = 8  # UTC, daily: what funding accrued becomes cash (reference section 11)
 
 
 def is_perpetual(name: object) -> bool:
@@ -40,7 +34,7 @@ class Catalogue:
 
     def __init__(self, link: Link, clock: Clock) -> None:
         self._link = link
-        self._clock = clock
+        self._funding = Funding(link, clock)
         self._products: dict[ProductId, Product] = {}
         self._sizes: dict[ProductId, Size] = {}
         self._limits: dict[ProductId, PriceLimits] = {}
@@ -75,7 +69,7 @@ class Catalogue:
         told = self.ticker(product_id)
         with strangeness(f"instrument {shown(product_id, 80)}"):
             product = convert_market.product_from_instrument(got.body, told.body, got.answer.asked)
-        product = replace(product, funding=self._funding(product_id, told))
+        product = replace(product, funding=self._funding.terms(product_id, told))
         self._products[product_id] = product
         return product
 
@@ -112,30 +106,3 @@ class Catalogue:
         got = self.ticker(product_id)
         with strangeness(f"the mark of {shown(product_id, 80)}"):
             return convert_market.mark_from(got.body, product_id, got.answer.asked)
-
-    def _funding(self, product_id: ProductId, told: Got[market.Ticker]) -> FundingTerms:
-        now = self._clock.now()
-        asked = params.PeriodParams(
-            instrument_name=product_id, start_timestamp=millis(now - _EIGHT_HOURS - _HOUR), end_timestamp=millis(now)
-        )
-        rows = self._link.read("public/get_funding_rate_history", asked, tuple[market.FundingRow, ...])
-        with strangeness(f"the funding of {shown(product_id, 80)}"):
-            hours = convert_market.funding_hours_from(rows.body)[-FUNDING_HOURS:]
-            terms = convert_market.funding_from(told.body, told.answer.asked)
-        last_full = sum((hour.rate_1h for hour in hours), Decimal(0)) if len(hours) == FUNDING_HOURS else None
-        return replace(terms, rate=dearer(last_full, terms.rate), next_accrual=_next_settlement(told.answer.asked))
-
-
-def dearer(last_full: Decimal | None, accruing: Decimal | None) -> Decimal | None:
-    """Of two 8-hour rates the one that costs somebody more; None when one of them is not known.
-
-    The rate has one sign for both sides of the market: where the two disagree in sign, the larger in amount is taken.
-    """
-    if last_full is None or accruing is None:
-        return None
-    return max(last_full, accruing, key=abs)
-
-
-def _next_settlement(at: datetime) -> datetime:
-    today = at.astimezone(UTC).replace(hour=_SETTLEMENT_HOUR, minute=0, second=0, microsecond=0)
-    return today if today > at else today + timedelta(days=1)

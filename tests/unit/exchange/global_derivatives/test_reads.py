@@ -7,16 +7,29 @@ from typing import Any
 import pytest
 import requests
 
-from perpsctl.domain.errors import UsageError, VenueRefusedRequest, VenueSpokeStrangely, VenueUnreachable
+from perpsctl.domain.errors import (
+    UsageError,
+    VenueRefusedRequest,
+    VenueRefusedUs,
+    VenueSpokeStrangely,
+    VenueUnreachable,
+)
 from perpsctl.domain.ids import ClientOrderId, ProductId, VenueOrderId
-from perpsctl.domain.market import MarkSource
+from perpsctl.domain.market import MarkSource, PriceLimits
+from perpsctl.domain.numbers import Price
 from perpsctl.domain.orders import OrderStatus, OrderType
 from perpsctl.domain.ports import Sought
+from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import IntentRecord, IntentStage
+from perpsctl.domain.sides import Side
+from perpsctl.domain.verdicts import DenialCode, Denied
 from perpsctl.exchange.global_derivatives import GLOBAL_CAPABILITIES, GlobalDerivativesVenue
-from perpsctl.exchange.global_derivatives.catalogue import dearer
+from perpsctl.exchange.global_derivatives.funding import HISTORY_MAX_AGE
 from perpsctl.exchange.global_derivatives.operations import Operations
 from perpsctl.exchange.retrying import RetryPolicy
+from perpsctl.risk.judge import evaluate
+from perpsctl.risk.limits import RiskLimits
+from tests.builders import a_product, a_view, an_intent, some_facts
 from tests.unit.exchange.global_derivatives.parts import (
     BTC,
     LABEL,
@@ -87,15 +100,16 @@ def test_a_product_is_read_with_its_ticker_and_its_funding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hourly", "funding_8h", "daily"),
+    ("hourly", "funding_8h", "daily", "long_cost", "short_cost"),
     [
-        ("0.00001", "0.0001", "0.0003"),  # 8 h of history cost 0.00008: what accrues now is dearer
-        ("0.0001", "0.0001", "0.0024"),  # the history is dearer: 3 x 0.0008
-        ("-0.0001", "0.0001", "-0.0024"),  # dearer for shorts
+        ("0.00001", "0.0001", "0.0003", "0.0003", "-0.00024"),  # 8 h of history cost 0.00008: what accrues is dearer
+        ("0.0001", "0.0001", "0.0024", "0.0024", "-0.0003"),  # the history is dearer: 3 x 0.0008
+        ("-0.0001", "0.0005", "-0.0024", "0.0015", "0.0024"),  # they differ in sign: dear for both sides
+        ("-0.0001", "-0.0001", "-0.0024", "-0.0003", "0.0024"),  # a long receives by either
     ],
 )
-def test_funding_is_the_dearer_of_three_last_eight_hours_and_three_of_the_running_ones(
-    hourly: str, funding_8h: str, daily: str
+def test_funding_is_for_each_side_the_dearer_of_three_last_eight_hours_and_three_running_ones(
+    hourly: str, funding_8h: str, daily: str, long_cost: str, short_cost: str
 ) -> None:
     venue, gateway = ready()
     gateway.on("public/get_funding_rate_history", [hours(hourly)])
@@ -103,15 +117,99 @@ def test_funding_is_the_dearer_of_three_last_eight_hours_and_three_of_the_runnin
     funding = venue.product(PERP).funding
     assert funding is not None
     assert funding.daily_rate() == Decimal(daily)
+    assert funding.daily_cost(long=True) == Decimal(long_cost)
+    assert funding.daily_cost(long=False) == Decimal(short_cost)
 
 
-def test_funding_without_eight_hours_of_history_is_not_known() -> None:
+@pytest.mark.parametrize(
+    ("side", "hourly", "funding_8h", "denied"),
+    [
+        (Side.BUY, "-0.0001", "0.0005", True),  # 0.15 % a day by what accrues, though the history paid longs
+        (Side.SELL, "-0.0001", "0.0005", True),  # 0.24 % a day by the history, though shorts receive now
+        (Side.BUY, "-0.0001", "-0.0005", False),  # received by both
+        (Side.SELL, "0.0001", "0.0005", False),
+        (Side.BUY, "0.00001", "0.0003", False),
+        (Side.BUY, "0.00005", "0.0003", True),  # 0.12 % by the history alone
+    ],
+)
+def test_the_funding_rule_judges_each_side_by_its_own_dearer_rate(
+    side: Side, hourly: str, funding_8h: str, denied: bool
+) -> None:
     venue, gateway = ready()
-    gateway.on("public/get_funding_rate_history", [hours("0.00001", count=7)])
-    funding = venue.product(PERP).funding
-    assert funding is not None
-    assert funding.rate is None
-    assert dearer(Decimal(1), None) is None
+    gateway.on("public/get_funding_rate_history", [hours(hourly)])
+    gateway.on("public/ticker", lambda call: ticker_body(funding_8h=float(funding_8h)))
+    verdict = evaluate(
+        quantize(an_intent(side=side), a_product()),
+        a_view(market=some_facts(funding=venue.product(PERP).funding)),
+        RiskLimits(),
+    )
+    codes = {denial.code for denial in verdict.denials} if isinstance(verdict, Denied) else set()
+    assert codes == ({DenialCode.FUNDING_ABOVE_MAX} if denied else set())
+
+
+def a_hole() -> list[dict[str, Any]]:
+    return [row for row in hours("0.00001", count=9) if row["timestamp"] != NOW_MS - 4 * HOUR_MS]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        hours("0.00001", count=7),
+        a_hole(),
+        [row | {"timestamp": row["timestamp"] - 3 * HOUR_MS} for row in hours("0.00001")],
+        Refusal(code=13503, message="unavailable"),
+    ],
+)
+def test_funding_without_eight_hours_in_a_row_is_not_known_and_the_product_all_the_same(history: Any) -> None:
+    """Not known denies entries; an exit gets its product."""
+    venue, gateway = ready(reads=RetryPolicy(attempts=1, total=timedelta(seconds=5)))
+    gateway.on("public/get_funding_rate_history", [history])
+    product = venue.product(PERP)
+    assert product.mark_price == Decimal("60000.5")
+    assert product.funding is not None
+    assert [product.funding.daily_cost(long=long) for long in (True, False)] == [None, None]
+
+
+def test_a_key_the_venue_refuses_is_told_and_not_taken_for_missing_funding() -> None:
+    venue, gateway = ready(reads=RetryPolicy(attempts=1, total=timedelta(seconds=5)))
+    gateway.on("public/get_funding_rate_history", [Refusal(code=13021, message="forbidden")])
+    with pytest.raises(VenueRefusedUs):
+        venue.product(PERP)
+
+
+def test_the_history_of_funding_is_kept_for_minutes_and_never_past_the_full_hour() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+
+    def reads_after(waited: timedelta) -> int:
+        clock.sleep(waited)
+        gateway.on("public/get_funding_rate_history", [hours_until(clock.now())])
+        assert (known := venue.product(PERP).funding) is not None
+        assert known.rate is not None
+        return len(gateway.to("public/get_funding_rate_history"))
+
+    assert NOW.minute == 0
+    assert reads_after(timedelta(0)) == 1
+    assert reads_after(HISTORY_MAX_AGE) == 1
+    assert reads_after(timedelta(seconds=1)) == 2
+    assert reads_after(timedelta(minutes=52)) == 3
+    assert reads_after(timedelta(minutes=3)) == 4, "another hour is full"
+
+
+def hours_until(now: datetime) -> list[dict[str, Any]]:
+    whole = int(now.timestamp()) // 3600 * HOUR_MS
+    return [
+        row | {"timestamp": whole - back * HOUR_MS}
+        for back, row in zip(range(8, -1, -1), hours("0.00001"), strict=True)
+    ]
+
+
+def test_a_product_tells_the_price_limits_of_the_moment() -> None:
+    venue, _ = ready()
+    limits = venue.product(PERP).price_limits
+    assert limits == PriceLimits(lowest=Price(Decimal(59100)), highest=Price(Decimal(60900)))
+    assert limits.drawn_in(Side.BUY, Price(Decimal(61000))) == 60900
+    assert limits.drawn_in(Side.SELL, Price(Decimal(61000))) == 61000, "a sell above the highest only rests"
 
 
 def test_a_retired_id_names_its_successor_and_asks_nobody() -> None:
@@ -439,22 +537,14 @@ def test_an_unanswered_cancel_does_not_stop_the_others_and_none_answered_raises(
     assert len(gateway.to("private/cancel")) < 20
 
 
-def test_every_mass_cancel_says_that_isolated_orders_are_meant_too() -> None:
+def test_every_mass_cancel_says_that_isolated_orders_are_meant_too_and_names_what_is_no_spot() -> None:
     venue, gateway = ready()
-    for method in (
-        "private/cancel_all",
-        "private/cancel_all_by_instrument",
-        "private/cancel_all_by_currency",
-        "private/cancel_by_label",
-    ):
+    for method in ("private/cancel_all_by_instrument", "private/cancel_all_by_currency"):
         gateway.on(method, 3)
-    assert (
-        venue.mass.all(),
-        venue.mass.of_product(PERP),
-        venue.mass.of_perpetuals(),
-        venue.mass.of_label(ClientOrderId(LABEL)),
-    ) == (3, 3, 3, 3)
-    assert [call.params["include_isolated"] for call in gateway.calls if "cancel" in call.method] == [True] * 4
+    assert (venue.cancel_all(PERP), venue.cancel_all(None)) == (3, 3)
+    one, every = (call.params for call in gateway.calls if "cancel" in call.method)
+    assert (one["instrument_name"], one["include_isolated"]) == (PERP, True)
+    assert (every["currency"], every["kind"], every["include_isolated"]) == ("USDC", "future", True)
 
 
 # --- search --------------------------------------------------------------------------------------------------
