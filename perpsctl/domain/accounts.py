@@ -114,6 +114,16 @@ class ServerTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Money that came (above zero) or went without a trade: a row of the venue's own books. `id` is its unique key."""
+
+    id: str
+    kind: str  # the venue's word: deposit, withdrawal, transfer, correction
+    amount: Notional
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldMark:
     """A position with the price it was marked at."""
 

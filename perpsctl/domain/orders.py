@@ -244,6 +244,7 @@ class VenueOrder:
     reason: str  # reject or cancel reason, the venue's word
     is_liquidation: bool
     read_at: datetime
+    succeeds: VenueOrderId | None = None  # the waiting order that became this one: one intent, two ids over its life
 
     @property
     def remaining(self) -> Size | None:

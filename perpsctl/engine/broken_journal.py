@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NoReturn
 
-from perpsctl.domain.accounts import Booked, EquityMark, TradingState
+from perpsctl.domain.accounts import Booked, EquityMark, TradingState, Transfer
 from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.domain.ids import AccountKey, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Size
@@ -49,6 +49,9 @@ class BrokenJournal:
         self._broken()
 
     def record_fills(self, fills: Iterable[Fill]) -> tuple[Fill, ...]:
+        self._broken()
+
+    def record_transfers(self, transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
         self._broken()
 
     def record_mark(self, mark: EquityMark) -> None:

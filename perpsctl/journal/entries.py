@@ -249,7 +249,8 @@ def ruling(held: Tracked, outcome: SubmitOutcome) -> Ruling:
         case Accepted():
             if stage in (IntentStage.REJECTED, IntentStage.NOT_SENT):
                 return Ruling.ADOPT
-            if outcome.venue_order_id not in held.record.venue_ids:
+            before = None if outcome.order is None else outcome.order.succeeds
+            if not {outcome.venue_order_id, before} & set(held.record.venue_ids):
                 return Ruling.SECOND_ORDER
             return Ruling.TAKE if outcome.order is not None and not held.is_edit else Ruling.NOTHING_NEW
         case Rejected() | NotSent():
@@ -288,18 +289,39 @@ def after_outcome(held: Tracked, outcome: SubmitOutcome, at: datetime) -> Tracke
 def after_order(held: Tracked, seen: VenueOrder) -> Tracked:
     """The intent once a state of its order is booked. An intent in doubt stays so: its end is an outcome."""
     record = held.record
-    if record.order is not None and record.order.venue_order_id != seen.venue_order_id:
-        merged = seen if record.order.status.final and seen.status.live else record.order
-    else:
-        merged = seen if record.order is None else merge_orders(record.order, seen)
+    merged = _standing(record.order, seen)
     stage = record.stage
     if stage in (IntentStage.WORKING, IntentStage.DONE):
         stage = IntentStage.DONE if merged.status.final else IntentStage.WORKING
-    ids = record.venue_ids if seen.venue_order_id in record.venue_ids else (*record.venue_ids, seen.venue_order_id)
-    moved = replace(
-        record, stage=stage, order=merged, venue_ids=ids, venue_order_id=record.venue_order_id or seen.venue_order_id
-    )
-    return replace(held, record=moved)
+    told = tuple(each for each in (seen.succeeds, seen.venue_order_id) if each is not None)
+    ids = (*record.venue_ids, *(each for each in told if each not in record.venue_ids))
+    current = record.venue_order_id or seen.venue_order_id
+    if current == merged.succeeds:
+        current = merged.venue_order_id
+    return replace(held, record=replace(record, stage=stage, order=merged, venue_ids=ids, venue_order_id=current))
+
+
+def one_order(held: VenueOrder | None, seen: VenueOrder) -> bool:
+    """True when both are one order of an intent, under one id or under the two that a waiting order has over its life."""
+    return held is None or bool(_names(held) & _names(seen))
+
+
+def _names(order: VenueOrder) -> set[VenueOrderId]:
+    return {order.venue_order_id} if order.succeeds is None else {order.venue_order_id, order.succeeds}
+
+
+def _standing(held: VenueOrder | None, seen: VenueOrder) -> VenueOrder:
+    """The order of an intent after one more read. A waiting order that fired is what it became, whichever is read first (I5).
+
+    Of two that are not one (I1 broken) the live one counts here; the other is counted besides.
+    """
+    if held is None or held.venue_order_id == seen.succeeds:
+        return seen
+    if held.venue_order_id == seen.venue_order_id:
+        return merge_orders(held, seen)
+    if held.succeeds == seen.venue_order_id:
+        return held
+    return seen if held.status.final and seen.status.live else held
 
 
 def edit_after_order(held: Tracked, target: VenueOrder) -> Tracked:

@@ -154,8 +154,9 @@ class State:
         self._put(after_outcome(held, entry.outcome, row.when), row.when)
 
     def _order(self, row: Row, order: VenueOrder) -> None:
+        names = (order.venue_order_id, order.succeeds)
         for each in [each for each in self.tracked.values() if each.is_edit]:
-            if isinstance(each.record.intent, EditIntent) and each.record.intent.venue_order_id == order.venue_order_id:
+            if isinstance(each.record.intent, EditIntent) and each.record.intent.venue_order_id in names:
                 self._put(edit_after_order(each, order), row.when)
         other = self.others.get(order.venue_order_id)
         held = self.tracked.get(IntentId(row.intent_id)) if row.intent_id is not None else None

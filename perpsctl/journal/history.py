@@ -24,6 +24,7 @@ from perpsctl.journal.entries import (
     after_outcome,
     begun,
     edit_after_order,
+    one_order,
     ruling,
 )
 from perpsctl.journal.schema import DECIDED, events
@@ -39,7 +40,7 @@ _OF_INTENTS = _MINE.where(events.c.intent_id.in_(bindparam("ids", expanding=True
 _OF_ORDERS = _MINE.where(events.c.venue_order_id.in_(bindparam("ids", expanding=True))).order_by(events.c.seq)
 _KNOWN_REFS = select(events.c.ref).where(
     events.c.account == bindparam("account"),
-    events.c.kind == Kind.FILL.value,
+    events.c.kind == bindparam("kind"),
     events.c.ref.in_(bindparam("ids", expanding=True)),
 )
 _KNOWN = (
@@ -128,10 +129,14 @@ class History:
 
     def known_fills(self, fill_ids: Sequence[FillId]) -> set[FillId]:
         """Which of these fills are booked."""
-        known: set[FillId] = set()
-        for start in range(0, len(fill_ids), CHUNK):
-            values = {"account": self._account, "ids": list(fill_ids[start : start + CHUNK])}
-            known.update(FillId(each.ref) for each in self._database.rows(_KNOWN_REFS, values))
+        return {FillId(ref) for ref in self.known_refs(Kind.FILL, fill_ids)}
+
+    def known_refs(self, kind: str, refs: Sequence[str]) -> set[str]:
+        """Which of these keys stand on a row of this kind."""
+        known: set[str] = set()
+        for start in range(0, len(refs), CHUNK):
+            values = {"account": self._account, "kind": str(kind), "ids": list(refs[start : start + CHUNK])}
+            known.update(each.ref for each in self._database.rows(_KNOWN_REFS, values))
         return known
 
     def fills_of_order(self, venue_order_id: VenueOrderId) -> tuple[Fill, ...]:
@@ -169,17 +174,20 @@ class History:
         return held
 
     def _settle_edits(self, held: dict[IntentId, Tracked], edits: Iterable[Tracked]) -> None:
-        """An edit's end is told by rows of the order it changes."""
+        """An edit's end is told by rows of the order it changes, or of what that order became."""
         by_order: dict[str, list[IntentId]] = {}
+        targets: dict[str, None] = {}
         for each in edits:
             if isinstance(each.record.intent, EditIntent):
                 by_order.setdefault(each.record.intent.venue_order_id, []).append(each.record.intent.id)
-        for row in self._rows(_OF_ORDERS, ids=list(by_order)):
-            if row.kind == Kind.ORDER:
-                order = _read(OrderEntry, row).order
-                for intent_id in by_order[order.venue_order_id]:
-                    if row.when >= (held[intent_id].outcome_at or row.when):
-                        held[intent_id] = edit_after_order(held[intent_id], order)
+                targets[each.record.intent.target] = None
+        found = (*self._rows(_OF_ORDERS, ids=list(by_order)), *self._rows(_OF_INTENTS, ids=list(targets)))
+        rows = {row.seq: row for row in found if row.kind == Kind.ORDER}
+        for seq in sorted(rows):
+            order = _read(OrderEntry, rows[seq]).order
+            for intent_id in (*by_order.get(order.venue_order_id, ()), *by_order.get(order.succeeds or "", ())):
+                if rows[seq].when >= (held[intent_id].outcome_at or rows[seq].when):
+                    held[intent_id] = edit_after_order(held[intent_id], order)
 
 
 def _fold_row(held: dict[IntentId, Tracked], row: Row) -> None:
@@ -194,13 +202,10 @@ def _fold_row(held: dict[IntentId, Tracked], row: Row) -> None:
         outcome = _read(OutcomeEntry, row).outcome
         if ruling(known, outcome) is not Ruling.SECOND_ORDER:
             held[intent_id] = after_outcome(known, outcome, row.when)
-    elif row.kind == Kind.ORDER and (known.record.order is None or _same_order(known, row)):
-        held[intent_id] = after_order(known, _read(OrderEntry, row).order)
-
-
-def _same_order(known: Tracked, row: Row) -> bool:
-    order = known.record.order
-    return order is None or order.venue_order_id == row.venue_order_id
+    elif row.kind == Kind.ORDER:
+        order = _read(OrderEntry, row).order
+        if one_order(known.record.order, order):
+            held[intent_id] = after_order(known, order)
 
 
 def _read(kind: type[T], row: Row) -> T:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import delete, insert, select
 
-from perpsctl.domain.accounts import Booked, EquityMark, TradingState
+from perpsctl.domain.accounts import Booked, EquityMark, TradingState, Transfer
 from perpsctl.domain.errors import InvariantBroken, JournalCorrupt, JournalUnavailable
 from perpsctl.domain.ids import AccountKey, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import NotANumber, Size
@@ -233,6 +233,20 @@ class SqlJournal:
             for venue_order_id in dict.fromkeys(fill.venue_order_id for fill in new):
                 of_order = [fill for fill in new if fill.venue_order_id == venue_order_id]
                 self._alarm_odd_fills(batch, venue_order_id, of_order)
+        self._snapshot_if_due()
+        return new
+
+    def record_transfers(self, transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
+        """Transfers not booked before, now booked: looked up and added in one transaction, for one told twice hides a loss."""
+        offered = {each.id: each for each in sorted(transfers, key=lambda each: (each.at, each.id))}
+        if not offered:
+            return ()
+        with self.transaction() as batch:
+            known = self._history.known_refs(EventKind.TRANSFER, list(offered))
+            new = tuple(each for each in offered.values() if each.id not in known)
+            for each in new:
+                payload = {"amount": each.amount, "at": each.at, "kind": each.kind}
+                batch.add(EventKind.TRANSFER, dumps(payload), ref=each.id, occurred=each.at)
         self._snapshot_if_due()
         return new
 
@@ -474,6 +488,8 @@ class SqlJournal:
     def _order_moves(self, order: VenueOrder, intent_id: IntentId | None) -> tuple[bool, VenueOrder, IntentId | None]:
         """(anything new, the merged state, whose it is)."""
         owner = intent_id if intent_id is not None else self._owner(order.venue_order_id)
+        if owner is None and order.succeeds is not None:  # what our waiting order became is ours too
+            owner = self._owner(order.succeeds)
         held = self._state.others.get(order.venue_order_id)
         if held is None and owner is not None:
             known = self._find(owner)

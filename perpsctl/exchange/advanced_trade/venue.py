@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 from requests.adapters import BaseAdapter
 
-from perpsctl.domain.accounts import AccountView, Fees, MarginWindow, OrdersRead, PositionsRead, ServerTime
+from perpsctl.domain.accounts import (
+    AccountView,
+    Fees,
+    MarginWindow,
+    OrdersRead,
+    PositionsRead,
+    ServerTime,
+    Transfer,
+)
 from perpsctl.domain.errors import PerpsctlError, UsageError, VenueRefusedRequest, VenueSpokeStrangely
 from perpsctl.domain.ids import Ids, ProductId, VenueOrderId
 from perpsctl.domain.market import BookView, Candle, PublicTrade
@@ -244,6 +252,10 @@ class AdvancedTradeVenue:
         with strangeness("the margin window"):
             return convert_accounts.margin_window_from(reply.body, setting)
 
+    def transfers(self, since: datetime) -> tuple[Transfer, ...] | None:
+        """None: no endpoint of this venue is known that tells them (reference section 5, 2026-11-22)."""
+        return None
+
     def _margin_setting(self) -> futures.MarginSetting | None:
         try:
             return self._link.read(Ask(path="/cfm/intraday/margin_setting"), futures.MarginSetting).body
@@ -387,6 +399,10 @@ class AdvancedTradeVenue:
         if failures and len(failures) == len(batches):
             raise failures[0]
         return tuple(results[asked] for asked in unique)
+
+    def cancel_all(self, product_id: ProductId | None) -> int | None:
+        """None: the venue cancels by id only (reference section 6.4, 2026-11-22)."""
+        return None
 
     def _cancel_batch(self, batch: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
         body = encode(requests.cancel_request(batch))

@@ -1,13 +1,14 @@
 """Getting out: cancels, one order or many, repeated on failure because they change nothing the second time.
 
 Every mass cancel says `include_isolated`: without it isolated orders would stay open (reference section 8.4, 2026-11-22).
+None is made without naming an instrument or the kind "future": `cancel_all` would take spot orders with it.
 "Accepted" is the venue's word; that an order is gone is proven by reading it.
 """
 
 from collections.abc import Sequence
 
 from perpsctl.domain.errors import PerpsctlError, VenueRefusedRequest, VenueSpokeStrangely, VenueUnreachable
-from perpsctl.domain.ids import ClientOrderId, ProductId, VenueOrderId
+from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.orders import CancelResult
 from perpsctl.domain.text import shown
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY
@@ -52,10 +53,6 @@ class Cancels:
             raise failures[0]
         return tuple(results.values())
 
-    def all(self) -> int:
-        """How many orders the venue says it cancelled, of every instrument and kind, isolated ones included."""
-        return self._many("private/cancel_all", params.CancelManyParams(include_isolated=True))
-
     def of_product(self, product_id: ProductId) -> int:
         """How many orders of one perpetual the venue says it cancelled."""
         asked = params.CancelManyParams(instrument_name=product_id, type="all", include_isolated=True)
@@ -65,11 +62,6 @@ class Cancels:
         """How many orders of USDC derivatives the venue says it cancelled; spot orders are not touched."""
         asked = params.CancelManyParams(currency=CURRENCY, kind="future", type="all", include_isolated=True)
         return self._many("private/cancel_all_by_currency", asked)
-
-    def of_label(self, label: ClientOrderId) -> int:
-        """How many orders of this label the venue says it cancelled: more than one is a duplicate's end."""
-        asked = params.CancelManyParams(currency=CURRENCY, label=label, include_isolated=True)
-        return self._many("private/cancel_by_label", asked)
 
     def _one(self, order_id: VenueOrderId) -> CancelResult:
         """Asked as cross and as isolated where the first is not found: not found proves nothing (reference section 5)."""

@@ -5,7 +5,7 @@ without the recent (reference section 8.5, 2026-11-22). A list that could not be
 list (E21, L5). Rows of instruments that are no USDC perpetuals are kept apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,9 +23,10 @@ from perpsctl.exchange.pacing import Priority
 from perpsctl.exchange.pages import Pages
 from perpsctl.wire.global_derivatives import convert_orders, params, trading
 
-__all__ = ["NOT_FOUND", "Lists", "joined", "moved_on"]
+__all__ = ["NOT_FOUND", "Lists", "joined", "moved_on", "standing"]
 
 ROWS = 1000  # the most one page may hold
+MANY = 10  # orders to ask for by id; more are sought in a list first
 NOT_FOUND = ("order_not_found", "not_owner_of_order")
 _AHEAD = timedelta(minutes=5)  # the venue's clock may be before ours
 _Orders = tuple[trading.Order, ...]
@@ -58,17 +59,40 @@ class Lists:
 
     def standing_for(self, label: ClientOrderId) -> Listing:
         """As `by_label`, without waiting orders that became another: one stop-limit has two ids over its life."""
-        whole = self.by_label(label)
-        if all(moved_on(order) for order in whole.orders):
-            return whole
-        return replace(whole, orders=tuple(order for order in whole.orders if not moved_on(order)))
+        return standing(self.by_label(label))
 
     def since(self, start: datetime) -> Listing:
         """Every order created at or after `start` that the venue still tells of, in whatever state."""
         parts = [self.open(), self._history(start, historical=False), self._history(start, historical=True)]
         whole = joined(parts, what="open orders, recent and old history")
         kept = tuple(order for order in whole.orders if order.created is None or order.created >= start)
-        return replace(whole, orders=kept)
+        return standing(replace(whole, orders=kept))
+
+    def each(self, order_ids: Collection[VenueOrderId]) -> dict[VenueOrderId, VenueOrder]:
+        """Those of these orders that the venue knows. Many at once are sought in the recent history first.
+
+        An end that is told there is the venue's own word on the order; what is not is asked for by id.
+        """
+        found: dict[VenueOrderId, VenueOrder] = {}
+        if len(order_ids) > MANY:
+            recent = self._history(EPOCH, historical=False)
+            found = {o.venue_order_id: o for o in recent.orders if o.venue_order_id in order_ids and o.status.final}
+        for order_id in order_ids:
+            order = None if order_id in found else self.one(order_id)
+            if order is not None:
+                found[order_id] = order
+        return found
+
+    def successor(self, fired: VenueOrder) -> VenueOrder | None:
+        """The order that this one became when it fired; None while the venue does not tell it.
+
+        Under the same label; in the history where the label is forgotten.
+        """
+        if fired.client_order_id is not None:
+            found = _became(fired, self.by_label(fired.client_order_id))
+            if found is not None:
+                return found
+        return _became(fired, self.since(fired.created or EPOCH))
 
     def one(self, order_id: VenueOrderId, priority: Priority = Priority.READ) -> VenueOrder | None:
         """The order, asked for as cross and as isolated; None only when the venue knows neither."""
@@ -238,6 +262,25 @@ def joined(parts: Sequence[Listing], *, what: str) -> Listing:
         pages=sum(part.pages for part in parts),
         what=what,
     )
+
+
+def standing(whole: Listing) -> Listing:
+    """Without waiting orders that became another of the list: one stop-limit has two ids over its life.
+
+    The one it became names it; where it does not, it carries the same label.
+    """
+    became = {order.succeeds for order in whole.orders if order.succeeds is not None}
+    labels = {order.client_order_id for order in whole.orders if not moved_on(order)} - {None}
+    kept = tuple(
+        order
+        for order in whole.orders
+        if order.venue_order_id not in became and not (moved_on(order) and order.client_order_id in labels)
+    )
+    return whole if len(kept) == len(whole.orders) else replace(whole, orders=kept)
+
+
+def _became(fired: VenueOrder, listing: Listing) -> VenueOrder | None:
+    return next((order for order in listing.orders if order.succeeds == fired.venue_order_id), None)
 
 
 def moved_on(order: VenueOrder) -> bool:

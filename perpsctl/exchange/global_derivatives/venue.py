@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from requests.adapters import BaseAdapter
 
-from perpsctl.domain.accounts import AccountView, Fees, MarginWindow, OrdersRead, PositionsRead, ServerTime
+from perpsctl.domain.accounts import AccountView, Fees, MarginWindow, OrdersRead, PositionsRead, ServerTime, Transfer
 from perpsctl.domain.errors import UsageError, VenueRefusedUs
 from perpsctl.domain.ids import ClientOrderId, Ids, ProductId, VenueOrderId, client_order_id
 from perpsctl.domain.market import BookView, Candle, Mark, PublicTrade
@@ -28,12 +28,13 @@ from perpsctl.domain.reports import KeyFacts
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.bars import windows
 from perpsctl.exchange.credentials import Credentials
+from perpsctl.exchange.global_derivatives.books import Books
 from perpsctl.exchange.global_derivatives.cancels import Cancels
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY, Catalogue
 from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.global_derivatives.estimates import estimate
 from perpsctl.exchange.global_derivatives.link import Link
-from perpsctl.exchange.global_derivatives.listings import Lists, joined, moved_on
+from perpsctl.exchange.global_derivatives.listings import Lists, joined, moved_on, standing
 from perpsctl.exchange.global_derivatives.money import Money, key_facts_of
 from perpsctl.exchange.global_derivatives.readiness import Readiness
 from perpsctl.exchange.global_derivatives.rpc import Rpc
@@ -113,6 +114,7 @@ class GlobalDerivativesVenue:
         self._catalogue = Catalogue(self._link, clock)
         self._lists = Lists(self._link, self._catalogue, clock)
         self._money = Money(self._link, self._ready)
+        self._books = Books(self._link, self._money)
         self._writes = Writes(self._link if road is None else road(self._link), self._ready, self._catalogue.limits)
         self._cancels = Cancels(self._link, self._lists)
         self._search = Search(
@@ -135,9 +137,9 @@ class GlobalDerivativesVenue:
         return self._link
 
     @property
-    def mass(self) -> Cancels:
-        """The venue's own mass cancels, isolated orders included."""
-        return self._cancels
+    def books(self) -> Books:
+        """The account's books, row by row."""
+        return self._books
 
     def last_exchange(self) -> ExchangeRecord | None:
         """What the last request did: evidence for probe, with no secret in it."""
@@ -231,6 +233,10 @@ class GlobalDerivativesVenue:
         """This venue has no margin windows: its rates depend on size, not on the hour (api/venues.md section 3)."""
         return NO_WINDOWS
 
+    def transfers(self, since: datetime) -> tuple[Transfer, ...] | None:
+        """By the venue's own books; USDC only."""
+        return self._books.transfers(since)
+
     # orders
 
     def live_orders(self) -> OrdersRead:
@@ -240,10 +246,7 @@ class GlobalDerivativesVenue:
         """
         listing = self._lists.open()
         seen = {order.venue_order_id: order for order in listing.orders}
-        for missing in self._live_before.keys() - seen.keys():
-            order = self._lists.one(missing)
-            if order is not None:
-                seen[missing] = order
+        seen.update(self._lists.each(self._live_before.keys() - seen.keys()))
         live = {order_id: order for order_id, order in seen.items() if order.status.live and not moved_on(order)}
         self._live_before = live
         return OrdersRead(orders=tuple(live.values()), as_of=listing.as_of, pages=listing.pages)
@@ -257,7 +260,9 @@ class GlobalDerivativesVenue:
         return self._lists.open().foreign
 
     def order(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
-        return self._lists.one(venue_order_id)
+        """As it stands; a stop that fired is told as the order it became."""
+        found = self._lists.one(venue_order_id)
+        return found if found is None or not moved_on(found) else self._lists.successor(found) or found
 
     def fills(self, *, since: datetime | None = None, venue_order_id: VenueOrderId | None = None) -> tuple[Fill, ...]:
         """The recent window and the history joined, each fill once."""
@@ -282,6 +287,10 @@ class GlobalDerivativesVenue:
     def cancel(self, venue_order_ids: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
         return self._cancels.each(venue_order_ids)
 
+    def cancel_all(self, product_id: ProductId | None) -> int | None:
+        """Isolated orders included; one product's, or every USDC derivative's."""
+        return self._cancels.of_perpetuals() if product_id is None else self._cancels.of_product(product_id)
+
     def search(self, sought: Sought) -> Sighting:
         return self._search.look(sought)
 
@@ -295,7 +304,7 @@ class GlobalDerivativesVenue:
         named = self._lists.standing_for(client_order_id(sought.record.intent.id))
         if self._clock.now() - sought.sent_after <= LABEL_REMEMBERED:
             return named
-        return joined([named, self._lists.since(start)], what="the lists by label and the whole history")
+        return standing(joined([named, self._lists.since(start)], what="the lists by label and the whole history"))
 
 
 _is_a_venue: Callable[[GlobalDerivativesVenue], Venue] = lambda venue: venue  # noqa: E731 - a static assertion, for mypy

@@ -208,6 +208,7 @@ class Booking:
     funding: Notional | None
     fee: Notional | None
     balance: Notional | None
+    counterpart: int | None = None  # of a transfer: the account on its other side, where it is told
 
 
 def bookings_from(log: accounts.TransactionLog) -> tuple[Booking, ...]:
@@ -227,7 +228,13 @@ def _booking(row: accounts.LogRow) -> Booking:
         funding=reading.notional_or_none(row.interest_pl),
         fee=reading.notional_or_none(row.commission),
         balance=reading.notional_or_none(row.balance),
+        counterpart=_counterpart(row),
     )
+
+
+def _counterpart(row: accounts.LogRow) -> int | None:
+    told = row.info.other_user_id if isinstance(row.info, accounts.LogInfo) else None
+    return told if isinstance(told, int) else None
 
 
 def locks_from(rows: Sequence[accounts.UserLock]) -> tuple[str, ...]:

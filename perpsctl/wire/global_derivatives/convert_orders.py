@@ -67,6 +67,7 @@ def order_from(body: trading.Order, contract_sizes: Mapping[ProductId, Size], re
         reason=shown(text(body.cancel_reason) or state.partition(":")[2]),
         is_liquidation=body.is_liquidation is True,
         read_at=read_at,
+        succeeds=waited_as(body),
     )
 
 

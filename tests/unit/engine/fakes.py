@@ -23,6 +23,7 @@ from perpsctl.domain.accounts import (
     RecentIntent,
     ServerTime,
     TradingState,
+    Transfer,
 )
 from perpsctl.domain.errors import (
     InvariantBroken,
@@ -140,6 +141,9 @@ class FakeVenue:
         self.ioc_liquidity: Decimal = Decimal(1000)
         self.cancel_mode = "done"
         self.cancel_lag_looks = 0
+        self.offers_mass_cancel = False
+        self.mass_takes: int | None = None  # how many orders one mass cancel really reaches; None: every one
+        self.books_: list[Transfer] | None = None  # None: the venue keeps no books of transfers
         self.contradiction = ""
         self.forgets: set[VenueOrderId] = set()
         self.unlisted: dict[VenueOrderId, int] = {}  # missing from so many live listings, there by id (E2)
@@ -346,6 +350,12 @@ class FakeVenue:
         self._read("margin_window")
         return a_margin_window()
 
+    def transfers(self, since: datetime) -> tuple[Transfer, ...] | None:
+        if self.books_ is None:
+            return None
+        self._read("transfers")
+        return tuple(row for row in self.books_ if row.at >= since)
+
     def server_time(self) -> ServerTime:
         self._read("server_time")
         now = self.clock.now()
@@ -448,6 +458,14 @@ class FakeVenue:
         self._read("cancel")
         return tuple(self._cancel(order_id) for order_id in venue_order_ids)
 
+    def cancel_all(self, product_id: ProductId | None) -> int | None:
+        if not self.offers_mass_cancel:
+            return None
+        self._read("cancel_all")
+        wanted = [order for order in self.live() if product_id is None or order.product_id == product_id]
+        reached = wanted if self.mass_takes is None else wanted[: self.mass_takes]
+        return sum(self._cancel(order.venue_order_id).accepted for order in reached)
+
     def _cancel(self, order_id: VenueOrderId) -> CancelResult:
         order = self.orders_.get(order_id)
         if order is None:
@@ -503,6 +521,7 @@ class FakeJournal:
     held: dict[IntentId, _Held] = field(default_factory=dict)
     others: dict[VenueOrderId, VenueOrder] = field(default_factory=dict)
     booked_fills: dict[FillId, Fill] = field(default_factory=dict)
+    transfers: dict[str, Transfer] = field(default_factory=dict)
     marks: list[EquityMark] = field(default_factory=list)
     events_: list[JournalEvent] = field(default_factory=list)
     states: dict[ProductId, TradingState] = field(default_factory=dict)
@@ -629,6 +648,13 @@ class FakeJournal:
         if fresh:
             self._write("record_fills")
             self.booked_fills.update({fill.fill_id: fill for fill in fresh})
+        return fresh
+
+    def record_transfers(self, transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
+        fresh = tuple(each for each in transfers if each.id not in self.transfers)
+        if fresh:
+            self._write("record_transfers")
+            self.transfers.update({each.id: each for each in fresh})
         return fresh
 
     def record_mark(self, mark: EquityMark) -> None:

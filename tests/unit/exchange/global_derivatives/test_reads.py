@@ -14,7 +14,7 @@ from perpsctl.domain.errors import (
     VenueSpokeStrangely,
     VenueUnreachable,
 )
-from perpsctl.domain.ids import ClientOrderId, ProductId, VenueOrderId
+from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.market import MarkSource, PriceLimits
 from perpsctl.domain.numbers import Price
 from perpsctl.domain.orders import OrderStatus, OrderType
