@@ -41,7 +41,7 @@ from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
 from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
-from perpsctl.exchange.shelves import FileShelf
+from perpsctl.exchange.shelves import FileShelf, Shelf
 from perpsctl.exchange.streams.addresses import trading_address
 from perpsctl.exchange.streams.order_road import order_socket, over
 from perpsctl.exchange.transport import ExchangeRecord, Observer
@@ -118,23 +118,28 @@ class Toolkit:
 
     @cached_property
     def credits(self) -> Credits:
-        """The gateway's budgets of this process."""
-        return Credits(self.clock)
+        """The gateway's request budgets, shared by every process of this profile."""
+        shelves = self._shelves
+        return Credits(self.clock, shelf=None if shelves is None else lambda bucket: shelves(f"credits-{bucket}"))
 
     @cached_property
     def pacer(self) -> Pacer:
-        """The request budget, shared by every process of this profile; this process's own where the folder is unusable.
+        """The request budget of Advanced Trade, shared by every process of this profile."""
+        shelf = None if self._shelves is None else self._shelves("requests")
+        return Pacer(self.clock, private_per_second=30, public_per_second=10, shelf=shelf)
+
+    @cached_property
+    def _shelves(self) -> Callable[[str], Shelf] | None:
+        """Where budgets are shared, by name; None where the folder is unusable, and each process then counts alone.
 
         Sharing is a courtesy: a state folder that cannot be written must not stand between a cancel and the venue.
         """
         try:
-            places.private_folder(self.profile.folder)
+            folder = places.private_folder(self.profile.folder)
         except (ConfigError, OSError) as unusable:
             self.diagnostics.note("request_budget_not_shared", problem=type(unusable).__name__)
-            shelf = None
-        else:
-            shelf = FileShelf(self.profile.folder / "requests.budget")
-        return Pacer(self.clock, private_per_second=30, public_per_second=10, shelf=shelf)
+            return None
+        return lambda name: FileShelf(folder / f"{name}.budget")
 
     def key_reference(self, purpose: KeyPurpose) -> str | None:
         """Where the key of a purpose is kept; in `sim` the exchange's throw-away one, unless the profile names another."""

@@ -9,7 +9,6 @@ Figures: 30 requests a second per user signed, 10 per address unsigned (coinbase
 """
 
 import re
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -24,6 +23,7 @@ __all__ = ["Budget", "Pacer", "Priority", "http_date", "reset_wait", "retry_afte
 WAIT_MAX = timedelta(seconds=60)  # whatever a header says (N2)
 CANCEL_WAIT_MAX = timedelta(seconds=2)  # a cancel asks again soon: being let in late is worse than one more 429
 _SECOND_NS = 1_000_000_000
+_SECOND = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 _NOTHING = timedelta(0)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}", re.ASCII)
@@ -50,9 +50,30 @@ class Budget:
         if per_second < 1 or (burst is not None and burst < 1):
             raise ValueError("a budget lets something through")
         self.per_second = per_second
+        self._clock = clock
         self._full = (per_second if burst is None else burst) * _SECOND_NS
         self._reserve = self._full * 3 // 10  # three tenths: two for orders to leave, one more for reads
         self._shelf: Shelf = shelf or MemoryShelf(Level(self._full, clock.monotonic_ns(), 0))
+
+    def take(self, priority: Priority, *, until_ns: int, called: str = "our request budget") -> None:
+        """Returns when the request may go. RateLimited at once when that would be after `until_ns` (monotonic).
+
+        A cancel goes after two seconds at the latest: who shares the level may empty it faster than it fills up.
+        """
+        patience_ns = self._clock.monotonic_ns() + _ns(CANCEL_WAIT_MAX)
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            wait_ns = self.wait_ns(now_ns, priority)
+            if priority is Priority.CANCEL:
+                wait_ns = min(wait_ns, max(0, patience_ns - now_ns))
+            if wait_ns == 0:
+                return
+            if now_ns + wait_ns > until_ns:
+                raise RateLimited(
+                    f"{called} is used up for another {wait_ns // 1_000_000} ms",
+                    fix="wait, then repeat; cancels keep a budget of their own",
+                )
+            self._clock.sleep(timedelta(microseconds=-(-wait_ns // 1000)))
 
     def wait_ns(self, now_ns: int, priority: Priority) -> int:
         """Nanoseconds until a request of this class may go; takes its token when that is zero."""
@@ -86,16 +107,19 @@ class Budget:
         return -(-self._full // self.per_second)
 
     def _refill(self, level: Level, now_ns: int) -> None:
-        """A level from before a reboot, when the count began again, is as good as full; so is one never written."""
-        if not 0 < level.filled_ns <= now_ns or level.blocked_until_ns > now_ns + _ns(WAIT_MAX):
-            level.tokens, level.blocked_until_ns = self._full, 0
+        """A level from before a reboot, when the count began again, is as good as full; so is one never written.
+
+        One that was counted a moment after `now_ns` is another's who looked at the clock later and was let in first.
+        """
+        if not 0 < level.filled_ns <= now_ns + _SECOND_NS or level.blocked_until_ns > now_ns + _ns(WAIT_MAX + _SECOND):
+            level.tokens, level.blocked_until_ns, level.filled_ns = self._full, 0, now_ns
         gained = max(0, now_ns - level.filled_ns) * self.per_second
-        level.filled_ns = now_ns
+        level.filled_ns = max(level.filled_ns, now_ns)
         level.tokens = min(self._full, max(0, level.tokens) + gained)
 
 
 class Pacer:
-    """The budgets of one key. Safe to share between threads: they take turns for a token, never while waiting."""
+    """The budgets of one key. Safe to share between threads: the shelf lets one at a level, never while waiting."""
 
     def __init__(
         self, clock: Clock, *, private_per_second: int = 30, public_per_second: int = 10, shelf: Shelf | None = None
@@ -104,23 +128,10 @@ class Pacer:
         self._clock = clock
         self._private = Budget(private_per_second, clock, shelf)
         self._public = Budget(public_per_second, clock)
-        self._lock = threading.Lock()
 
     def take(self, priority: Priority, *, signed: bool, until_ns: int) -> None:
         """Returns when the request may go. RateLimited at once when that would be after `until_ns` (monotonic)."""
-        budget = self._private if signed else self._public
-        while True:
-            now_ns = self._clock.monotonic_ns()
-            with self._lock:
-                wait_ns = budget.wait_ns(now_ns, priority)
-            if wait_ns == 0:
-                return
-            if now_ns + wait_ns > until_ns:
-                raise RateLimited(
-                    f"our request budget is used up for another {wait_ns // 1_000_000} ms",
-                    fix="wait, then repeat; cancels keep a budget of their own",
-                )
-            self._clock.sleep(timedelta(microseconds=-(-wait_ns // 1000)))
+        (self._private if signed else self._public).take(priority, until_ns=until_ns)
 
     def observe(self, header: Callable[[str], str], status: int, *, signed: bool) -> None:
         """Takes the venue's own counters in: none remaining, or a 429, stops orders and reads until the reset."""
@@ -134,9 +145,8 @@ class Pacer:
         if wait is None:
             return  # nothing told: the retry policy backs off by itself (N3)
         budget = self._private if signed else self._public
-        with self._lock:
-            now_ns = self._clock.monotonic_ns()
-            budget.block(now_ns + _ns(wait), now_ns)
+        now_ns = self._clock.monotonic_ns()
+        budget.block(now_ns + _ns(wait), now_ns)
 
 
 def retry_after_wait(text: str, now: datetime) -> timedelta | None:

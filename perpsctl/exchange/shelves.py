@@ -2,12 +2,14 @@
 
 The venue counts per user, not per process (coinbase-advanced-trade.md section 10, 2026-11-22). Sharing is a courtesy that
 avoids refusals, never a safety: a file that cannot be used, or a lock somebody sits on, falls back to this process's own
-count at once, so that no cancel ever waits for another process.
+count at once, so that no cancel ever waits for another process. That count goes on from the level last seen.
 """
 
 import fcntl
 import os
+import stat
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Protocol
 __all__ = ["FileShelf", "Level", "MemoryShelf", "Shelf"]
 
 _RECORD = struct.Struct(">qqq")
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe in its place holds nobody up
 _LOCK_TRIES = 500  # a holder keeps it for microseconds; past some milliseconds it is stuck
 
 
@@ -36,15 +39,17 @@ class Shelf(Protocol):
 
 
 class MemoryShelf:
-    """This process's own level. The Pacer's lock lets one thread at it at a time."""
+    """This process's own level; one thread is let at it at a time."""
 
     def __init__(self, level: Level) -> None:
         self._level = level
+        self._lock = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[Level]:
         """The level itself."""
-        yield self._level
+        with self._lock:
+            yield self._level
 
 
 class FileShelf:
@@ -53,11 +58,12 @@ class FileShelf:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._own = MemoryShelf(Level(0, 0, 0))  # filled_ns 0: counted as full at the first use
+        self._shared = True
 
     @contextmanager
     def held(self) -> Iterator[Level]:
         """The shared level, or our own where it cannot be shared."""
-        handle = self._locked()
+        handle = self._locked() if self._shared else None
         if handle is None:
             with self._own.held() as level:
                 yield level
@@ -65,16 +71,20 @@ class FileShelf:
         try:
             level = _read(handle)
             yield level
-            _write(handle, level)
+            with self._own.held() as own:
+                own.tokens, own.filled_ns, own.blocked_until_ns = level.tokens, level.filled_ns, level.blocked_until_ns
+            # What does not keep what is written would say "full" each time: from then on our own count goes on alone.
+            self._shared = _written(handle, level)
         finally:
             os.close(handle)
 
     def _locked(self) -> int | None:
         try:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            handle = os.open(self._path, _OPEN, 0o600)
         except OSError:
             return None
-        for _ in range(_LOCK_TRIES):
+        tries = _LOCK_TRIES if stat.S_ISREG(os.fstat(handle).st_mode) else 0
+        for _ in range(tries):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -93,8 +103,9 @@ def _read(handle: int) -> Level:
     return Level(*_RECORD.unpack(raw)) if len(raw) == _RECORD.size else Level(0, 0, 0)
 
 
-def _write(handle: int, level: Level) -> None:
+def _written(handle: int, level: Level) -> bool:
+    record = _RECORD.pack(level.tokens, level.filled_ns, level.blocked_until_ns)
     try:
-        os.pwrite(handle, _RECORD.pack(level.tokens, level.filled_ns, level.blocked_until_ns), 0)
-    except (OSError, struct.error):  # a full disk costs courtesy, not an order
-        return
+        return os.pwrite(handle, record, 0) == len(record)
+    except OSError:  # a full disk costs courtesy, not an order
+        return False

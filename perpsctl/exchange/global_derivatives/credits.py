@@ -12,7 +12,6 @@ from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from perpsctl.domain.errors import RateLimited
 from perpsctl.domain.ports import Clock
 from perpsctl.exchange.pacing import Budget, Priority
 from perpsctl.exchange.shelves import Level, MemoryShelf, Shelf
@@ -21,7 +20,6 @@ from perpsctl.wire.global_derivatives.methods import METHODS, Purse
 __all__ = ["DEFAULT_RATES", "Bucket", "Credits", "Rate", "bucket_of"]
 
 _SECOND_NS = 1_000_000_000
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Bucket(StrEnum):
@@ -74,7 +72,7 @@ def bucket_of(method: str) -> Bucket:
 
 
 class Credits:
-    """The budgets of one key. Safe to share between threads: they take turns for a token, never while waiting."""
+    """The budgets of one key. Safe to share between threads: the shelf lets one at a level, never while waiting."""
 
     def __init__(
         self,
@@ -114,25 +112,13 @@ class Credits:
     def take(self, method: str, priority: Priority, *, until_ns: int) -> None:
         """Returns when the request may go. RateLimited at once when that would be after `until_ns` (monotonic)."""
         bucket = bucket_of(method)
-        while True:
-            now_ns = self._clock.monotonic_ns()
-            with self._lock:
-                wait_ns = self._budgets[bucket].wait_ns(now_ns, priority)
-            if wait_ns == 0:
-                return
-            if now_ns + wait_ns > until_ns:
-                raise RateLimited(
-                    f"our request budget ({bucket}) is used up for another {wait_ns // 1_000_000} ms",
-                    fix="wait, then repeat; cancels keep a budget of their own",
-                )
-            self._clock.sleep(timedelta(microseconds=-(-wait_ns // 1000)))
+        self._budgets[bucket].take(priority, until_ns=until_ns, called=f"our request budget ({bucket})")
 
     def exhausted(self) -> None:
         """The venue refused with 10028, or hung up without a word: every bucket starts empty and fills up first."""
-        with self._lock:
-            now_ns = self._clock.monotonic_ns()
-            for bucket in (Bucket.MATCHING, Bucket.GENERAL, Bucket.PUBLIC):
-                self._budgets[bucket].drain(now_ns)
+        now_ns = self._clock.monotonic_ns()
+        for bucket in (Bucket.MATCHING, Bucket.GENERAL, Bucket.PUBLIC):
+            self._budgets[bucket].drain(now_ns)
 
     @property
     def full_refill(self) -> timedelta:
