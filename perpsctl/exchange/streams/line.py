@@ -90,15 +90,22 @@ class Line(Protocol):
 class WebsocketLine:
     """A connection over TCP, with TLS for `wss`."""
 
-    def __init__(self, address: SocketAddress, clock: Clock, timing: LineTiming | None = None) -> None:
-        """Open afterwards, or LineLost with `touched` False."""
+    def __init__(
+        self,
+        address: SocketAddress,
+        clock: Clock,
+        timing: LineTiming | None = None,
+        *,
+        message_bytes_max: int = MESSAGE_IN_BYTES_MAX,
+    ) -> None:
+        """Open afterwards, or LineLost with `touched` False. A longer message than the cap ends the connection."""
         self._clock = clock
         self._timing = timing or LineTiming()
         self._mutex = threading.Lock()
         self._messages: deque[bytes] = deque()
         self._parts: list[bytes] = []
         self._lost: LineLost | None = None
-        self._protocol = ClientProtocol(parse_uri(address.url), extensions=None, max_size=MESSAGE_IN_BYTES_MAX)
+        self._protocol = ClientProtocol(parse_uri(address.url), extensions=None, max_size=message_bytes_max)
         until_ns = _after(clock, self._timing.connect)
         self._sock = self._connected(address, until_ns)
         try:

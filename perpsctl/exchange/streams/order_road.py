@@ -21,7 +21,7 @@ from perpsctl.exchange.pacing import Priority
 from perpsctl.exchange.retrying import Again
 from perpsctl.exchange.signing import READ_TTL, Signer
 from perpsctl.exchange.streams.addresses import SocketAddress
-from perpsctl.exchange.streams.line import LineTiming, WebsocketLine
+from perpsctl.exchange.streams.line import Line, LineTiming, WebsocketLine
 from perpsctl.exchange.streams.mailbox import Mailbox
 from perpsctl.exchange.streams.socket import RpcSocket, SocketTiming
 from perpsctl.exchange.transport import Answered, NotWritten, Problem, Written
@@ -29,13 +29,19 @@ from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import decode_reply
 from perpsctl.wire.guard import WireError
 
-__all__ = ["USER_CHANNELS", "SocketLink", "order_socket", "over", "public_socket"]
+__all__ = ["USER_CHANNELS", "USER_HINTS", "SocketLink", "order_socket", "over", "public_socket"]
 
 USER_CHANNELS = (
     "user.orders.any.any.raw",
     "user.trades.any.any.raw",
     "user.isolated.orders.any.any.raw",
     "user.isolated.trades.any.any.raw",
+)
+# Beside them, where the venue has them: positions and balances as hints (coinbase-global-derivatives.md 12, 2026-11-22).
+USER_HINTS = (
+    "user.changes.any.any.raw",
+    "user.isolated.changes.any.any.raw",
+    "user.portfolio.any",
 )
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -49,24 +55,31 @@ def order_socket(
     ids: Ids,
     *,
     channels: tuple[str, ...] = USER_CHANNELS,
+    wanted: tuple[str, ...] = USER_HINTS,
     dead_man: bool = True,
     timing: SocketTiming | None = None,
     line: LineTiming | None = None,
     mailbox: Mailbox | None = None,
+    opener: Callable[[], Line] | None = None,
 ) -> RpcSocket:
-    """The private socket of one key, not started. A fresh JWT signs each login (section 3, 2026-11-22)."""
+    """The private socket of one key, not started. A fresh JWT signs each login (section 3, 2026-11-22).
+
+    It carries what the account's streams tell as well: hand it to `factory.global_streams`, which then reads its mailbox.
+    """
     signer = Signer(credentials, address.host)
 
     def login() -> dict[str, str]:
         return {"grant_type": GRANT, "token": signer.grant(now=clock.now(), ttl=READ_TTL, nonce=ids.nonce())}
 
     return RpcSocket(
-        lambda: WebsocketLine(address, clock, line),
+        opener or (lambda: WebsocketLine(address, clock, line)),
         clock,
         ids,
         login=login,
         dead_man=dead_man,
         channels=channels,
+        wanted=wanted,
+        beats=True,
         timing=timing,
         mailbox=mailbox,
         name="order-socket",
@@ -81,15 +94,17 @@ def public_socket(
     channels: tuple[str, ...],
     timing: SocketTiming | None = None,
     mailbox: Mailbox | None = None,
+    opener: Callable[[], Line] | None = None,
 ) -> RpcSocket:
-    """The socket of public streams, without a key, not started."""
+    """The socket of public streams, without a key, not started. A channel the venue does not take is missed in UP."""
     return RpcSocket(
-        lambda: WebsocketLine(address, clock),
+        opener or (lambda: WebsocketLine(address, clock)),
         clock,
         ids,
         login=None,
         dead_man=False,
-        channels=channels,
+        wanted=channels,
+        beats=True,
         timing=timing,
         mailbox=mailbox,
         name="stream-socket",
