@@ -13,12 +13,13 @@ from perpsctl.domain.ids import AccountKey, IntentId
 from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.orders import OrderIntent, OrderType, TimeInForce
 from perpsctl.domain.ports import Journal, Venue
-from perpsctl.domain.products import Environment, Product
+from perpsctl.domain.products import Environment, Product, VenueId
 from perpsctl.domain.sides import Side
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine, assemble
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
-from perpsctl.exchange.credentials import Secret, from_values
+from perpsctl.exchange.credentials import Credentials, Secret, from_values
+from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
 from perpsctl.exchange.hosts import endpoint_for
 from perpsctl.exchange.transport import ExchangeRecord
 from perpsctl.journal.halts import CombinedHalts
@@ -29,7 +30,7 @@ from perpsctl.latch import Latch
 from perpsctl.risk.limits import RiskLimits
 from perpsctl.simulator.clock import ManualClock
 from perpsctl.simulator.embedded import Embedded
-from perpsctl.simulator.inprocess import ORIGIN, InProcessAdapter
+from perpsctl.simulator.inprocess import GLOBAL_ORIGIN, ORIGIN, InProcessAdapter
 from perpsctl.simulator.options import Options
 from perpsctl.simulator.views import JudgedOrder
 from tests.rig_keys import key_of
@@ -87,9 +88,17 @@ class Talk:
 
 
 class World:
-    """One exchange, one account, one profile."""
+    """One exchange, one account, one profile of one of its two venues."""
 
-    def __init__(self, folder: Path, *, options: Options | None = None, limits: RiskLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        options: Options | None = None,
+        limits: RiskLimits | None = None,
+        venue: VenueId = VenueId.US,
+    ) -> None:
+        self.venue_id = venue
         self.folder = folder / "state" / "sim"
         self.clock = VirtualClock()
         self.embedded = Embedded(self.clock, options)
@@ -105,15 +114,9 @@ class World:
     def start(self) -> None:
         """A process begins: client, journal and engine are built anew over what is on disk."""
         name, secret = key_of(self.embedded.key_text("trade"))
-        self.venue = AdvancedTradeVenue(
-            endpoint_for(Environment.SIM, ORIGIN),
-            from_values(name, Secret(secret)),
-            self.clock,
-            self.ids,
-            adapter=InProcessAdapter(self.embedded),
-            observer=self.records.append,
-        )
-        self.account = AccountKey(f"us:sim:{self.embedded.exchange.judge_view().portfolio_uuid}")
+        self.venue = self.client(from_values(name, Secret(secret)))
+        portfolio = self.embedded.exchange.judge_view().portfolio_uuid
+        self.account = AccountKey(f"{self.venue_id.value}:sim:{portfolio}")
         self.journal: SqlJournal = open_journal(self.folder, self.account, clock=self.clock, ids=self.ids)
         self.halts = CombinedHalts(self.latch, self.journal)
         self.assemble(self.venue, self.journal)
@@ -124,6 +127,26 @@ class World:
             clock=self.clock,
             diagnostics=self.talk,
             outside=self.engine.venue_side,
+        )
+
+    def client(self, key: Credentials) -> AdvancedTradeVenue | GlobalDerivativesVenue:
+        """The profile's venue, in process."""
+        if self.venue_id is VenueId.GLOBAL:
+            return GlobalDerivativesVenue(
+                endpoint_for(Environment.SIM, GLOBAL_ORIGIN, venue=VenueId.GLOBAL),
+                key,
+                self.clock,
+                self.ids,
+                adapter=InProcessAdapter(self.embedded, face=self.embedded.global_),
+                observer=self.records.append,
+            )
+        return AdvancedTradeVenue(
+            endpoint_for(Environment.SIM, ORIGIN),
+            key,
+            self.clock,
+            self.ids,
+            adapter=InProcessAdapter(self.embedded),
+            observer=self.records.append,
         )
 
     def assemble(self, venue: Venue, journal: Journal) -> None:
@@ -137,8 +160,14 @@ class World:
             limits=self.limits,
             diagnostics=self.talk,
             spool=Spool(self.folder, self.account, self.clock),
-            cash_times=lambda: tuple(time.fromisoformat(t) for t in self.embedded.exchange.control.cash_times()),
+            cash_times=self.cash_times,
         )
+
+    def cash_times(self) -> tuple[time, ...]:
+        """When funding becomes cash: at the gateway with the daily settlement."""
+        if self.venue_id is VenueId.GLOBAL:
+            return (time(8),)
+        return tuple(time.fromisoformat(text) for text in self.embedded.exchange.control.cash_times())
 
     def restart(self) -> None:
         """The process died and another begins; the exchange went on."""
