@@ -69,6 +69,11 @@ class BookView:
             return None
         return Price((self.bids[0].price + self.asks[0].price) / 2)
 
+    def middle_mark(self) -> "Mark | None":
+        """The middle as a mark with this book's age; None of a book that is not sound."""
+        mid = self.mid
+        return None if mid is None else Mark(price=mid, as_of=self.as_of, source=MarkSource.BOOK_MID)
+
     def hit_by(self, side: Side) -> tuple[Level, ...]:
         """The levels an order of this side takes from: a buy takes the asks."""
         return self.asks if side is Side.BUY else self.bids
@@ -258,9 +263,7 @@ class MarketFacts:
             return self.streamed_mark
         if self.mark_price is not None and self.product_as_of is not None:
             return Mark(price=self.mark_price, as_of=self.product_as_of, source=MarkSource.VENUE)
-        if self.book is None or self.book.mid is None:
-            return None
-        return Mark(price=self.book.mid, as_of=self.book.as_of, source=MarkSource.BOOK_MID)
+        return None if self.book is None else self.book.middle_mark()
 
     def best_known_price(self) -> Price | None:
         """Some price to bound an exit with: mark, else index, else last, else last known; never for an entry."""

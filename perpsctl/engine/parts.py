@@ -9,12 +9,14 @@ from datetime import time
 
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
+from perpsctl.domain.streams import Streams
 from perpsctl.domain.verdicts import Denial
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import OrderDesk
 from perpsctl.engine.edits import EditDesk
 from perpsctl.engine.exits import Exits
 from perpsctl.engine.killswitch import VenueSide
+from perpsctl.engine.live import LiveData
 from perpsctl.engine.reconcile import Reconciler
 from perpsctl.engine.resolver import Resolver
 from perpsctl.engine.sending import ExitSpool, Sender
@@ -34,6 +36,7 @@ class Engine:
     ids: Ids
     limits: RiskLimits
     diagnostics: Diagnostics
+    live: LiveData
     views: Views
     tracker: Tracker
     resolver: Resolver
@@ -62,17 +65,21 @@ def assemble(
     spool: ExitSpool | None = None,
     cash_times: Callable[[], tuple[time, ...]] | None = None,
     forbids_entries: Callable[[], tuple[Denial, ...]] = lambda: (),
+    streams: Streams | None = None,
 ) -> Engine:
     """The engine over these ports. Funding cash times come from the limits unless `cash_times` tells them (simulator).
 
+    `streams` stand in for reads of market data where they are young; without them everything is read.
     `forbids_entries` says what shuts entries and edits here whatever the limits say: production without `live` or token.
     """
+    live = LiveData(streams=streams, clock=clock, diagnostics=diagnostics, limits=limits)
     views = Views(
         venue=venue,
         journal=journal,
         clock=clock,
         cash_times=cash_times or (lambda: limits.funding_cash_times),
         reach_bps=max(limits.liquidity_band_bps, limits.order_impact_max_bps),
+        live=live,
     )
     tracker = Tracker(venue=venue, journal=journal, clock=clock)
     resolver = Resolver(
@@ -143,6 +150,7 @@ def assemble(
         ids=ids,
         limits=limits,
         diagnostics=diagnostics,
+        live=live,
         views=views,
         tracker=tracker,
         resolver=resolver,

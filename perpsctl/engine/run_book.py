@@ -3,16 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from perpsctl.domain.accounts import Position
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Notional
 from perpsctl.domain.orders import Accepted, Fill, FillKind, NotSent, OrderIntent, Rejected, Unknown
-from perpsctl.domain.reports import LatencyMs, PlaceReport, RunSummary
+from perpsctl.domain.reports import DataAgeMs, LatencyMs, PlaceReport, RecoveryS, RunSummary
+from perpsctl.domain.streams import StreamFigures
 from perpsctl.domain.verdicts import DenialCode, Denied
 from perpsctl.engine.strategies import Working
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class RunBook:
         fills: Sequence[Fill],
         positions: tuple[Position, ...] | None,
         open_orders: int | None,
+        streams: StreamFigures | None = None,
     ) -> RunSummary:
         """The run in figures. Acceptance is accepted over submitted; a doubt counts as submitted and not as accepted."""
         submitted = self.accepted + self.rejected + self.unknown
@@ -100,20 +104,40 @@ class RunBook:
             realised=realised(fills),
             started=self.started,
             ended=ended,
+            stream_uptime=None if streams is None else streams.uptime,
+            gaps=None if streams is None else streams.gaps,
+            reconnects=None if streams is None else streams.reconnects,
+            recovery_s=recovery(() if streams is None else streams.recoveries),
+            data_age_ms=data_age(() if streams is None else streams.ages),
         )
+
+
+def recovery(samples: Sequence[timedelta]) -> RecoveryS:
+    """Recoveries in seconds to three places; None without one."""
+    micros = sorted(each // _MICROSECOND for each in samples)
+    return RecoveryS(p50=_at(micros, 50, 1_000_000), max=_at(micros, 100, 1_000_000), samples=len(micros))
+
+
+def data_age(samples: Sequence[timedelta]) -> DataAgeMs:
+    """Ages in milliseconds to three places; None without one."""
+    micros = sorted(each // _MICROSECOND for each in samples)
+    return DataAgeMs(p50=_at(micros, 50, 1_000), p99=_at(micros, 99, 1_000), samples=len(micros))
 
 
 def latency(samples_us: Sequence[int]) -> LatencyMs:
     """Percentiles by nearest rank, in milliseconds to three places; None without a sample."""
     ranked = sorted(samples_us)
+    return LatencyMs(
+        p50=_at(ranked, 50, 1_000), p95=_at(ranked, 95, 1_000), p99=_at(ranked, 99, 1_000), samples=len(ranked)
+    )
 
-    def at(share: int) -> Decimal | None:
-        if not ranked:
-            return None
-        rank = -(-len(ranked) * share // 100)  # the smallest rank that covers the share
-        return (Decimal(ranked[max(rank, 1) - 1]) / 1000).quantize(Decimal("0.001"))
 
-    return LatencyMs(p50=at(50), p95=at(95), p99=at(99), samples=len(ranked))
+def _at(ranked: Sequence[int], share: int, unit: int) -> Decimal | None:
+    """The percentile of sorted microseconds, in units of so many of them."""
+    if not ranked:
+        return None
+    rank = -(-len(ranked) * share // 100)  # the smallest rank that covers the share
+    return (Decimal(ranked[max(rank, 1) - 1]) / unit).quantize(Decimal("0.001"))
 
 
 def realised(fills: Iterable[Fill]) -> Notional | None:

@@ -1,10 +1,11 @@
 """The `run` loop: one bounded tick at our own pace, a heartbeat, a clean stop. One thread decides.
 
 Reconcile comes first, doubt before anything new, the watch before the strategy. A dead loop's resting entries expire at
-the venue by themselves. Signals are wired elsewhere; `request_stop` is all they do.
+the venue by themselves. Between two ticks the loop listens: news of an order wakes it, and streamed marks are held against
+the loss limit. Signals are wired elsewhere; `request_stop` is all they do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,16 +25,22 @@ from perpsctl.domain.ids import IntentId
 from perpsctl.domain.orders import EditIntent, Fill, VenueOrder
 from perpsctl.domain.ports import EventKind, Lease
 from perpsctl.domain.reports import HaltState, RunSummary
+from perpsctl.domain.streams import StreamFigures
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine
 from perpsctl.engine.reading import Reads
 from perpsctl.engine.resting import working_orders
 from perpsctl.engine.run_book import RunBook
 from perpsctl.engine.strategies import Strategy
+from perpsctl.engine.stream_record import StreamRecord
 from perpsctl.engine.ticking import Ticker
 
 HEARTBEAT_EVERY: Final = timedelta(seconds=5)
 SLICE: Final = timedelta(milliseconds=200)  # the longest sleep before a request to stop is noticed
+WAKE_SPACING: Final = timedelta(milliseconds=250)  # from one tick's beginning to the next that news asked for
+MARKET_WAKE_SPACING: Final = timedelta(milliseconds=500)  # the same for a move of the market while a position is held
+GLANCE_SPACING: Final = timedelta(milliseconds=20)  # between two looks at market news: a flood of it spins nothing
+SUSPICION_SPACING: Final = timedelta(seconds=1)  # between two ticks that a suspected loss asked for
 FIRST_DELAY: Final = timedelta(seconds=1)
 LONGEST_DELAY: Final = timedelta(seconds=30)
 WIND_DOWN: Final = timedelta(seconds=10)
@@ -63,6 +70,7 @@ class TickReport:
     unknown: int
     halted: bool
     problem: str
+    said: tuple[str, ...] = ()  # what happened to the streams since the last report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,10 @@ class Supervisor:
         self._options = options
         self._progress = progress
         self._clock = engine.clock
+        self._live = engine.live
+        self._streams = StreamRecord(
+            live=engine.live, clock=engine.clock, write=lambda row: self._event(EventKind.STREAMS, row)
+        )
         self._book = RunBook(started=self._clock.now())
         self._ticker = Ticker(
             engine=engine,
@@ -109,6 +121,9 @@ class Supervisor:
         self._failing_since: int | None = None
         self._failures = 0
         self._beat_at: int | None = None
+        self._tick_began = 0
+        self._suspected_at: int | None = None
+        self._whole = False  # the next tick reads everything
 
     def request_stop(self, level: int = 1, because: str = "asked to stop") -> None:
         """No new orders from now on; level 1 cancels our orders first, level 2 ends at once. Safe from a signal handler."""
@@ -126,10 +141,11 @@ class Supervisor:
         try:
             self._begin()
             while not self._over(began):
-                tick_began = self._clock.monotonic_ns()
+                self._tick_began = self._clock.monotonic_ns()
                 pause = self._guarded(self._tick)
                 self._tell()
-                self._wait(pause or self._options.interval - self._since(tick_began), began)
+                left = self._options.interval - self._since(self._tick_began)
+                self._wait(left if pause is None else pause, began, listening=pause is None)
         finally:
             result = self._end()
         return result
@@ -144,13 +160,17 @@ class Supervisor:
                 f"the journal is not sound: {found.problem}", fix="`perpsctl journal check` tells more"
             )
         self._guarded(lambda: self._event(EventKind.RUN_STARTED, {"strategy": self._strategy.name}))
+        self._live.start((self._strategy.product_id,))
+        self._guarded(self._streams.start)
 
     def _tick(self) -> None:
         if not self._options.dry_run:
             self._lease.renew()  # step: renew
         self._book.ticks += 1
-        self._ticker.tick()
+        whole, self._whole = self._whole, False
+        self._ticker.tick(whole=whole)
         self._heartbeat()
+        self._streams.each_minute()
 
     def _guarded(self, step: Callable[[], None]) -> timedelta | None:
         """Run a step; how long to stay away from the venue when it did not answer. What cannot go on stops the loop."""
@@ -199,13 +219,32 @@ class Supervisor:
             return True
         return False
 
-    def _wait(self, pause: timedelta, began: int) -> None:
+    def _wait(self, pause: timedelta, began: int, *, listening: bool) -> None:
+        """Until the pause is over or news wakes the loop; while the venue is to be left alone, news is only kept."""
         until = self._clock.monotonic_ns() + max(pause, timedelta(0)) // timedelta(microseconds=1) * 1000
+        spacing: timedelta | None = None
         while not self._over(began):
             left = timedelta(microseconds=(until - self._clock.monotonic_ns()) // 1000)
+            if spacing is not None:
+                left = min(left, spacing - self._since(self._tick_began))
             if left <= timedelta(0):
                 return
-            self._clock.sleep(min(left, SLICE))
+            if spacing == WAKE_SPACING:
+                self._clock.sleep(min(left, SLICE))
+            elif self._live.wait(min(left, SLICE)):
+                asked = self._heard()
+                spacing = asked if listening and asked is not None else spacing
+
+    def _heard(self) -> timedelta | None:
+        """How long after the last tick's beginning the news that came wants the next; None when it wants none."""
+        if self._ticker.hear():
+            return WAKE_SPACING
+        rested = self._suspected_at is None or self._since(self._suspected_at) >= SUSPICION_SPACING
+        if rested and self._ticker.suspects_loss():
+            self._suspected_at, self._whole = self._clock.monotonic_ns(), True
+            return timedelta(0)
+        self._clock.sleep(GLANCE_SPACING)
+        return MARKET_WAKE_SPACING if self._ticker.holding else None
 
     def _since(self, began: int) -> timedelta:
         return timedelta(microseconds=(self._clock.monotonic_ns() - began) // 1000)
@@ -215,7 +254,7 @@ class Supervisor:
             self._event(EventKind.HEARTBEAT, {"ticks": str(self._book.ticks)})
             self._beat_at = self._clock.monotonic_ns()
 
-    def _event(self, kind: EventKind, payload: dict[str, object]) -> None:
+    def _event(self, kind: EventKind, payload: Mapping[str, object]) -> None:
         if not self._options.dry_run:
             self._engine.journal.record_event(kind, payload)
 
@@ -232,6 +271,7 @@ class Supervisor:
                 unknown=self._book.unknown,
                 halted=self._book.halted,
                 problem=next(reversed(self._problems), ""),
+                said=self._live.said(),
             )
         )
 
@@ -242,6 +282,7 @@ class Supervisor:
         if self._stop_level < 2 and not self._options.dry_run:
             self._cancel_own()
         self._tell_doubts()
+        figures = self._end_streams()
         fills = self._last_fills()
         reads = Reads()
         positions = reads.attempt("positions", self._engine.venue.positions)
@@ -257,9 +298,21 @@ class Supervisor:
             fills=fills,
             positions=None if positions is None else tuple(p for p in positions.positions if p.coin != 0),
             open_orders=None if orders is None else len(orders.orders),
+            streams=figures,
         )
         self._close(summary)
         return RunResult(summary=summary, exit_code=self._exit, problems=tuple(self._problems))
+
+    def _end_streams(self) -> StreamFigures | None:
+        """Closed, their figures in the journal, and what they were missing told."""
+        figures = self._live.figures()
+        try:
+            self._streams.end()
+        except JournalUnavailable as error:
+            self._problems[error.message] = None
+        self._problems.update(dict.fromkeys(self._live.outages()))
+        self._live.stop()
+        return figures
 
     def _cancel_own(self) -> None:
         """This loop's orders go; the journal names them, or what this run remembers when the journal is broken."""

@@ -1,18 +1,21 @@
-"""One tick of the loop: reconcile when due, read, end doubt, watch, care for what rests, then ask the strategy.
+"""One tick of the loop: hear, reconcile when due, end doubt, read, watch, care for what rests, then ask the strategy.
 
 The strategy is asked only with reads that are whole; an order it wants passes the desk like any other. A tick never waits
 long: doubt is looked at once and again in the next tick.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from perpsctl.domain.accounts import Booked, TradingState
+from perpsctl.domain.accounts import AccountView, Booked, PositionsRead, TradingState
 from perpsctl.domain.errors import UsageError, VenueUnreachable
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, client_order_id
+from perpsctl.domain.market import Mark
 from perpsctl.domain.orders import Accepted, OrderIntent, OrderType, Origin, Road, TimeInForce
 from perpsctl.domain.reports import HaltState, PlaceReport
+from perpsctl.engine.following import Follower
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine
 from perpsctl.engine.reading import Problem
@@ -21,7 +24,7 @@ from perpsctl.engine.run_book import RunBook
 from perpsctl.engine.strategies import Strategy, StrategyState, Wish, Working
 from perpsctl.engine.tracking import Tracked
 from perpsctl.engine.views import Seen
-from perpsctl.engine.watch import Watched, watch
+from perpsctl.engine.watch import Watched, loss_suspected, watch
 from perpsctl.risk.limits import LossPolicy
 
 RECONCILE_EVERY: Final = timedelta(seconds=60)
@@ -50,15 +53,29 @@ class Ticker:
         self._book = book
         self._dry_run = dry_run
         self._stopping = stopping
+        self._follower = Follower(
+            live=engine.live,
+            views=engine.views,
+            tracker=engine.tracker,
+            journal=engine.journal,
+            clock=engine.clock,
+            limits=engine.limits,
+            product_id=strategy.product_id,
+        )
+        self._last: _Last | None = None
         self._reconciled_at: int | None = None
         self._desynced: frozenset[ProductId] = frozenset()
         self._last_reports: tuple[PlaceReport, ...] = ()
 
-    def tick(self) -> None:
-        """One bounded round. Raises what the loop has to know: venue errors, JournalUnavailable, our own bugs."""
+    def tick(self, *, whole: bool = False) -> None:
+        """One bounded round. Raises what the loop has to know: venue errors, JournalUnavailable, our own bugs.
+
+        `whole` reads everything, whatever the streams would stand in for.
+        """
+        self._follower.hear()
         unread = self._reconcile_when_due()  # step: tick_reconcile
         self._end_doubts()  # step: tick_doubts
-        tracked, seen, booked = self._read()  # step: tick_read
+        tracked, seen, booked = self._read(whole=whole)  # step: tick_read
         halted = self._watch(seen, tracked, booked)  # step: tick_watch
         if halted:
             self._stand_down()
@@ -72,13 +89,26 @@ class Ticker:
             self._care(seen, booked)  # step: tick_care
         self._ask(seen)  # step: tick_ask
 
+    def hear(self) -> bool:
+        """Take what the streams told; True when it is a reason for a tick now."""
+        return self._follower.hear()
+
+    @property
+    def holding(self) -> bool:
+        """True when the last read showed a position: then a move of the market matters at once."""
+        return self._last is not None and bool(self._last.held)
+
+    def suspects_loss(self) -> bool:
+        """True when the last reads, valued at streamed marks, break the loss limit and nothing has been done about it."""
+        return self._last is not None and not self._book.halted and self._suspected(self._last)
+
     # --- evidence first -----------------------------------------------------------------------------------------
 
     def _reconcile_when_due(self) -> VenueUnreachable | None:
         """What kept it from being whole: nothing is proposed until it was, but the watch goes on."""
         now = self._engine.clock.monotonic_ns()
         due = RECONCILE_EVERY // timedelta(microseconds=1) * 1000
-        if self._reconciled_at is not None and now - self._reconciled_at < due:
+        if self._reconciled_at is not None and now - self._reconciled_at < due and not self._follower.unsettled:
             return None
         report = self._engine.reconciler.run()
         if report.unread:
@@ -87,10 +117,12 @@ class Ticker:
             ProductId(each.subject) for each in report.breaks if each.kind == "position" and not each.settled
         )
         self._reconciled_at = now
+        self._follower.settled()
         return None
 
     def _end_doubts(self) -> None:
         for record in self._engine.journal.in_doubt():
+            self._follower.touched()
             look = self._engine.resolver.look(record)
             intent = self._book.doubts.get(record.intent.id)
             if intent is not None and isinstance(look.outcome, Accepted):
@@ -101,10 +133,36 @@ class Ticker:
                     placed_at=record.committed_at,
                 )
 
-    def _read(self) -> tuple[Tracked, Seen, Booked]:
-        tracked = self._engine.tracker.update(all_fills=True)
-        seen = self._engine.views.fresh(self._strategy.product_id, orders=tracked.orders)
-        return tracked, seen, self._engine.journal.booked()
+    def _read(self, *, whole: bool) -> tuple[Tracked, Seen, Booked]:
+        """What is known now; a loss limit that looks broken by held figures is read anew before anything rests on it."""
+        tracked, seen, all_read = self._follower.look(whole=whole)
+        booked = self._engine.journal.booked()
+        last = self._remember(seen, booked)
+        if not all_read and last is not None and self._suspected(last):
+            tracked, seen, _ = self._follower.look(whole=True)
+            booked = self._engine.journal.booked()
+            self._remember(seen, booked)
+        return tracked, seen, booked
+
+    def _remember(self, seen: Seen, booked: Booked) -> "_Last | None":
+        view, before = seen.view, self._last
+        self._last = None
+        if view.account is not None and view.positions is not None:
+            same = before is not None and before.account is view.account
+            marks = before.marks if before is not None and same else self._engine.views.young(view.marks)
+            self._last = _Last(account=view.account, positions=view.positions, marks=marks, booked=booked)
+        return self._last
+
+    def _suspected(self, last: "_Last") -> bool:
+        told = {product_id: self._engine.live.price(product_id) for product_id in last.held}
+        return loss_suspected(
+            account=last.account,
+            positions=last.positions,
+            marks_then=last.marks,
+            marks_now={product_id: mark for product_id, mark in told.items() if mark is not None},
+            bases=last.booked.loss_bases,
+            limits=self._engine.limits,
+        )
 
     # --- the watch ------------------------------------------------------------------------------------------------
 
@@ -116,7 +174,7 @@ class Ticker:
             account=view.account,
             positions=view.positions,
             orders=tracked.orders,
-            marks=view.marks,
+            marks=self._engine.views.young(view.marks),
             booked=booked,
             limits=self._engine.limits,
         )
@@ -156,6 +214,7 @@ class Ticker:
 
     def _retry_exits(self) -> None:
         if not self._dry_run and self._engine.journal.exits_pending():
+            self._follower.touched()
             self._engine.exits.retry_pending(wait=EXIT_WAIT)  # step: tick_exits
 
     # --- what rests -----------------------------------------------------------------------------------------------
@@ -177,6 +236,7 @@ class Ticker:
                 self._renew(each, seen)
 
     def _renew(self, working: Working, seen: Seen) -> None:
+        self._follower.touched()
         report = self._engine.canceller.cancel([str(working.venue_order_id)], wait=TICK_CANCEL_WAIT)
         if working.venue_order_id not in report.gone:
             return  # it expires by itself; two at once would double the exposure
@@ -188,6 +248,7 @@ class Ticker:
             self._place(intent)
 
     def _cancel(self, ids: Sequence[VenueOrderId]) -> None:
+        self._follower.touched()
         self._engine.canceller.cancel([str(each) for each in ids], wait=TICK_CANCEL_WAIT)
 
     # --- the strategy -----------------------------------------------------------------------------------------------
@@ -244,6 +305,7 @@ class Ticker:
         try:
             if self._dry_run:
                 return self._rehearse(intent)
+            self._follower.touched()
             self._book.asked.add(client_order_id(intent.id))  # found again by it, whatever becomes of the record
             report = self._engine.desk.place(intent, wait=NO_WAIT)
         except UsageError as error:  # a strategy's wish that is no order on this grid: said, not sent, not fatal
@@ -261,6 +323,20 @@ class Ticker:
 
     def _mint(self) -> IntentId:
         return IntentId(self._engine.ids.new())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Last:
+    """What the last tick read of the account, and the marks of the moment it was read."""
+
+    account: AccountView
+    positions: PositionsRead
+    marks: Mapping[ProductId, Mark]
+    booked: Booked
+
+    @property
+    def held(self) -> tuple[ProductId, ...]:
+        return tuple(position.product_id for position in self.positions.positions if position.coin)
 
 
 def _raise_first(problems: tuple[Problem, ...]) -> None:

@@ -33,6 +33,7 @@ class Tracked:
     moved: tuple[VenueOrder, ...]
     fills: tuple[Fill, ...]
     problems: tuple[Problem, ...]
+    read: tuple[VenueOrder, ...] = ()  # orders asked for one by one
 
 
 class Tracker:
@@ -66,6 +67,23 @@ class Tracker:
         if all_fills:
             fills += self._recent_fills(reads)
         return Tracked(orders=orders, moved=tuple(moved), fills=fills, problems=reads.problems)
+
+    def look(self, named: Iterable[VenueOrderId]) -> Tracked:
+        """These working orders of ours are as the venue tells them now, and their fills are fetched; nothing else is read.
+
+        `orders` is None: no listing was asked for. A name that no working order has is passed over.
+        """
+        reads, working = Reads(), {record.venue_order_id: record for record in self._journal.working()}
+        read: list[VenueOrder] = []
+        moved: list[VenueOrder] = []
+        for record in filter(None, map(working.get, named)):
+            order = self._order_of(record, {}, reads)
+            if order is not None:
+                read.append(order)
+                if self.book_order(order, owner_of(record)):
+                    moved.append(order)
+        fills = self._fills_of_short(reads)
+        return Tracked(orders=None, moved=tuple(moved), fills=fills, problems=reads.problems, read=tuple(read))
 
     def book_order(self, order: VenueOrder, intent_id: IntentId | None) -> bool:
         """The state is in the journal; True when it moved. Its fills are fetched by the next update or `book_fills`."""

@@ -1,7 +1,8 @@
 """Builds the dated view a verdict rests on. A failed read leaves None and a problem; it never looks like zero or flat (L5).
 
 Order of reads matters: live orders come before positions, so that a fill in between is counted twice rather than not at
-all, and the book comes last because its age is bound tightest. Nothing here judges.
+all, and the book comes last because its age is bound tightest. A live streamed book stands in for the read of it
+(`live.py`). Nothing here judges.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,10 +24,11 @@ from perpsctl.domain.accounts import (
 )
 from perpsctl.domain.errors import JournalUnavailable, UsageError, VenueUnreachable
 from perpsctl.domain.ids import ProductId
-from perpsctl.domain.market import BookView, Mark, MarketFacts, MarkSource
+from perpsctl.domain.market import BookView, Mark, MarketFacts
 from perpsctl.domain.numbers import Price
 from perpsctl.domain.ports import Clock, Journal, Venue
 from perpsctl.domain.products import Product
+from perpsctl.engine.live import LiveData
 from perpsctl.engine.reading import Problem, Reads
 
 HELD_BOOK_DEPTH: Final = 5  # another product's book is read for its middle only
@@ -64,13 +66,18 @@ class Views:
         clock: Clock,
         cash_times: Callable[[], tuple[time, ...]] = no_cash_times,
         reach_bps: Decimal = Decimal(25),
+        live: LiveData | None = None,
     ) -> None:
-        """`reach_bps`: how far from its middle a book has to be read for the rules that walk it."""
+        """`reach_bps`: how far from its middle a book has to be read for the rules that walk it.
+
+        `live` is the market data that streams tell; None: everything is read.
+        """
         self._venue = venue
         self._journal = journal
         self._clock = clock
         self._cash_times = cash_times
         self._reach_bps = reach_bps
+        self._live = live
         self._products: dict[ProductId, Product] = {}
         self._last_prices: dict[ProductId, Price] = {}
         self._server_time: ServerTime | None = None
@@ -79,14 +86,23 @@ class Views:
 
     # --- whole views -----------------------------------------------------------------------------------
 
-    def fresh(self, product_id: ProductId, *, product: Product | None = None, orders: OrdersRead | None = None) -> Seen:
+    def fresh(
+        self,
+        product_id: ProductId,
+        *,
+        product: Product | None = None,
+        orders: OrdersRead | None = None,
+        account: AccountView | None = None,
+        positions: PositionsRead | None = None,
+    ) -> Seen:
         """The view an entry is judged by. Raises when the product cannot be read or the venue refuses our key.
 
-        `product` and `orders` are parts the caller has just read; `orders` must be older than any position read here.
+        What is handed in is not read again: parts the caller has just read, or holds with their age. `orders` must be
+        older than any position.
         """
         reads = Reads()
         product = self.product(product_id) if product is None else product
-        seen = self._build(product, orders, reads)
+        seen = self._build(product, reads, orders, account, positions)
         refused = reads.refused()
         if refused is not None:
             raise refused
@@ -104,20 +120,28 @@ class Views:
                 f"the specification of {product_id} could not be read",
                 fix="repeat; the position stands as it was, and cancels work without it",
             )
-        return self._build(product, None, reads)
+        return self._build(product, reads)
 
-    def _build(self, product: Product, orders: OrdersRead | None, reads: Reads) -> Seen:
+    def _build(
+        self,
+        product: Product,
+        reads: Reads,
+        orders: OrdersRead | None = None,
+        account: AccountView | None = None,
+        positions: PositionsRead | None = None,
+    ) -> Seen:
+        read_now = account is None and positions is None
         server_time = reads.attempt("server time", self.server_time)
         window = reads.attempt("margin window", self.margin_window)
         if orders is None:
             orders = reads.attempt("live orders", self._venue.live_orders)
-        account = reads.attempt("account", self._venue.account)
-        positions = reads.attempt("positions", self._venue.positions)
+        if account is None:
+            account = reads.attempt("account", self._venue.account)
+        if positions is None:
+            positions = reads.attempt("positions", self._venue.positions)
         marks = self._other_marks(product.product_id, positions, orders, reads)
         product = self._not_old(product, reads)
-        book = reads.attempt(
-            "book", lambda: self._venue.book(product.product_id, product.levels_within(self._reach_bps))
-        )
+        book = self._book(product.product_id, product.levels_within(self._reach_bps), reads, "book")
         market = self._market(product, book)
         mark = market.mark()
         if mark is not None:
@@ -134,7 +158,8 @@ class Views:
             calendar=Calendar(funding_cash_times=self._cash_times(), margin_window=window),
             native_reduce_only=self._venue.capabilities.native_reduce_only,
         )
-        self._heal_baseline(account, positions, marks, reads)
+        if read_now:  # equity is recorded with prices of its own moment, never with those of a later one
+            self._heal_baseline(account, positions, self.young(marks), reads)
         return Seen(view=view, problems=reads.problems)
 
     # --- parts -------------------------------------------------------------------------------------------
@@ -183,6 +208,7 @@ class Views:
             product_as_of=product.as_of,
             last_known_price=held,
             mark_price=product.mark_price,
+            streamed_mark=None if self._live is None else self._live.mark(product.product_id),
         )
         mark = market.mark()
         if mark is not None:
@@ -218,12 +244,24 @@ class Views:
         return marks
 
     def mark(self, product_id: ProductId, reads: Reads) -> Mark | None:
-        """The middle of this product's book now, None with a problem noted when there is none."""
-        book = reads.attempt(f"book of {product_id}", lambda: self._venue.book(product_id, HELD_BOOK_DEPTH))
-        if book is None or book.mid is None:
-            return None
-        self._last_prices[product_id] = book.mid
-        return Mark(price=book.mid, as_of=book.as_of, source=MarkSource.BOOK_MID)
+        """The middle of this product's book, live or read now; None with a problem noted when there is none."""
+        book = self._book(product_id, HELD_BOOK_DEPTH, reads, f"book of {product_id}")
+        mark = None if book is None else book.middle_mark()
+        if mark is not None:
+            self._last_prices[product_id] = mark.price
+        return mark
+
+    def young(self, marks: Mapping[ProductId, Mark]) -> dict[ProductId, Mark]:
+        """Those of the marks a loss or an exposure may be told by: an old one tells nothing (L5, M2)."""
+        if self._live is None:
+            return dict(marks)
+        return {product_id: mark for product_id, mark in marks.items() if self._live.within_bound(mark)}
+
+    def _book(self, product_id: ProductId, depth: int, reads: Reads, part: str) -> BookView | None:
+        def read() -> BookView:
+            return self._venue.book(product_id, depth)
+
+        return reads.attempt(part, read) if self._live is None else self._live.book(product_id, read, reads, part)
 
     # --- baseline -----------------------------------------------------------------------------------------
 

@@ -3,14 +3,15 @@
 A part that could not be read gives no finding and no all-clear: `unknown` says so (L5).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from perpsctl.domain.accounts import AccountView, Booked, OrdersRead, PositionsRead
+from perpsctl.domain.accounts import AccountView, Booked, LossBasis, OrdersRead, PositionsRead
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import Mark
+from perpsctl.domain.numbers import ZERO, Notional
 from perpsctl.risk.exposure import Exposure, exposures, merge_live
 from perpsctl.risk.limits import RiskLimits
 from perpsctl.risk.loss import WindowLoss, exceeds, read_loss
@@ -69,6 +70,29 @@ def watch(
         exposed = exposures(positions, live)
         over, gross = _over(exposed, marks, account, limits, unknown)
     return Watched(at=now, losses=losses, over=over, gross_over=gross, unknown=tuple(unknown))
+
+
+def loss_suspected(
+    *,
+    account: AccountView,
+    positions: PositionsRead,
+    marks_then: Mapping[ProductId, Mark],
+    marks_now: Mapping[ProductId, Mark],
+    bases: Iterable[LossBasis],
+    limits: RiskLimits,
+) -> bool:
+    """True when what was last read, valued at newer marks, breaks the loss limit: a reason to read, never to act. Pure.
+
+    `marks_then` are those of the moment `account` was read.
+    """
+    moved = ZERO
+    for position in positions.positions:
+        then, now = marks_then.get(position.product_id), marks_now.get(position.product_id)
+        if then is not None and now is not None:
+            moved += position.coin * (now.price - then.price)
+    marks = {**marks_then, **marks_now}
+    reading = read_loss(bases, Notional(account.equity + moved), marks)
+    return any(exceeds(each, limits.daily_loss_max_share) for each in reading.windows)
 
 
 def _over(
