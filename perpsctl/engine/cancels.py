@@ -1,7 +1,8 @@
 """Cancels: the venue first, the record after. An acknowledged cancel is not a cancelled order (I8).
 
 A broken journal is reported and stops nothing (R3). An order is gone only by the venue's own final word on it; one that
-merely left a listing is asked for by id, and what cannot be read stays unproven.
+merely left a listing is asked for by id, many at once in the list of every state, and what cannot be read stays unproven.
+A mass cancel is asked for where the venue has one and everything is to go; its answer is a hint, the lists are the truth.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,8 +15,9 @@ from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.orders import CancelResult, VenueOrder
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
-from perpsctl.domain.reports import CancelReport
+from perpsctl.domain.reports import CancelReport, IntentRecord
 from perpsctl.domain.text import shown
+from perpsctl.engine.owners import record_behind
 from perpsctl.engine.reading import VENUE_ERRORS, Reads
 from perpsctl.engine.tracking import Tracker, owner_of
 
@@ -23,6 +25,8 @@ DEFAULT_WAIT: Final = timedelta(seconds=10)
 FIRST_PAUSE: Final = timedelta(milliseconds=100)
 LONGEST_PAUSE: Final = timedelta(seconds=1)
 REPEAT_CANCEL_AFTER: Final = 4  # looks at an order still live before it is asked to go again (E11)
+MANY: Final = 10  # orders to ask for one by one; the ends of more are sought in a list first
+LISTED_FOR: Final = timedelta(hours=24)  # of older orders that list would be too long
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class _Chase:
     final: dict[VenueOrderId, VenueOrder] = field(default_factory=dict)
     live: dict[VenueOrderId, VenueOrder] = field(default_factory=dict)
     answers: dict[VenueOrderId, CancelResult] = field(default_factory=dict)
+    swept: set[VenueOrderId] = field(default_factory=set)  # live when a mass cancel was answered
     problems: dict[str, None] = field(default_factory=dict)
 
     @property
@@ -68,22 +73,26 @@ class Canceller:
         product_id: ProductId | None = None,
         *,
         wait: timedelta = DEFAULT_WAIT,
-        only: Callable[[VenueOrder], bool] = lambda order: True,
+        only: Callable[[VenueOrder], bool] | None = None,
     ) -> CancelReport:
         """No derivatives order that passes `only` rests (on `product_id`), or the report says which may.
 
         Orders that appear while we cancel are cancelled too (E23): done when a complete listing read after the last
-        proof is empty.
+        proof is empty. Without `only` the venue is asked for all of them at once, in the first round also for those no
+        list shows; then for each that still stands.
         """
         chase, deadline, pause = _Chase(), self._clock.now() + wait, FIRST_PAUSE
+        sweeps, rounds = only is None, 0
         while True:
-            listed = self._list(chase)
+            listed, rounds = self._list(chase), rounds + 1
+            wanted = [
+                order
+                for order in (() if listed is None else listed.orders)
+                if (product_id is None or order.product_id == product_id) and (only is None or only(order))
+            ]
+            if sweeps and (wanted or rounds == 1):
+                sweeps = self._sweep(chase, product_id, wanted)
             if listed is not None:
-                wanted = [
-                    order
-                    for order in listed.orders
-                    if (product_id is None or order.product_id == product_id) and only(order)
-                ]
                 if not wanted and not chase.open:
                     chase.problems.clear()  # an earlier failed read was overtaken by this complete one
                     break
@@ -113,14 +122,23 @@ class Canceller:
             chase.problems[f"journal: {error.message}"] = None
             record = None
         if record is None:
-            chase.requested[VenueOrderId(text)] = None
+            chase.requested[self._now_called(VenueOrderId(text))] = None
             return True
         if record.venue_order_id is None:
             what = "in doubt: resolve it first" if record.stage.in_doubt else f"{record.stage.value}: nothing rests"
             chase.problems[f"intent {text} has no order at the venue ({what})"] = None
             return False
-        chase.requested.update(dict.fromkeys((record.venue_order_id, *record.venue_ids)))
+        chase.requested.update(dict.fromkeys(_names(record)))
         return True
+
+    def _now_called(self, order_id: VenueOrderId) -> VenueOrderId:
+        """The id an order goes by now: of a waiting order that fired, as far as the journal knows, that of what it became."""
+        try:
+            record = self._journal.intent_by_order(order_id)
+        except JournalUnavailable:
+            return order_id
+        became = None if record is None or record.order is None else record.order
+        return became.venue_order_id if became is not None and became.succeeds == order_id else order_id
 
     def _drop_strangers(self, chase: _Chase) -> None:
         """An id that is neither ours nor a listed derivatives order is not touched: it could be a spot order (design 5)."""
@@ -140,6 +158,18 @@ class Canceller:
 
     # --- asking and following ---------------------------------------------------------------------------
 
+    def _sweep(self, chase: _Chase, product_id: ProductId | None, orders: Iterable[VenueOrder]) -> bool:
+        """One mass cancel; False when the venue has none, took none of these, or did not answer: then each is asked."""
+        try:
+            count = self._venue.cancel_all(product_id)  # step: mass_cancel
+        except VENUE_ERRORS as error:
+            chase.problems[f"mass cancel: {error.message}"] = None
+            return False
+        if not count:
+            return False
+        chase.swept.update(order.venue_order_id for order in orders)
+        return True
+
     def _start(self, chase: _Chase, orders: Iterable[VenueOrder]) -> None:
         fresh = []
         for order in orders:
@@ -147,7 +177,8 @@ class Canceller:
             chase.live[order.venue_order_id] = order
             if order.venue_order_id not in chase.requested:
                 chase.requested[order.venue_order_id] = None
-                fresh.append(order.venue_order_id)
+                if order.venue_order_id not in chase.swept:
+                    fresh.append(order.venue_order_id)
         if fresh:
             self._ask(chase, fresh)
 
@@ -175,26 +206,53 @@ class Canceller:
     def _look(self, chase: _Chase) -> None:
         listed = self._list(chase)
         live = {} if listed is None else {order.venue_order_id: order for order in listed.orders}
+        missing = [order_id for order_id in chase.open if order_id not in live]
+        ended = self._ended(missing, chase)
         for order_id in chase.open:
             if order_id in live:
                 chase.live[order_id] = live[order_id]
-                continue
-            try:
-                order = self._venue.order(order_id)
-            except VENUE_ERRORS as error:
-                chase.problems[f"order {shown(order_id)}: {error.message}"] = None
-                continue
-            if order is None:
-                chase.problems[f"the venue says it knows no order {shown(order_id)}; unproven"] = None
-            elif order.status.final:
-                chase.final[order_id] = order
-                chase.live.pop(order_id, None)
+            elif order_id in ended:
+                self._saw(order_id, ended[order_id], chase)
             else:
-                chase.live[order_id] = order
+                self._look_at(order_id, chase)
+
+    def _look_at(self, order_id: VenueOrderId, chase: _Chase) -> None:
+        try:
+            order = self._venue.order(order_id)
+        except VENUE_ERRORS as error:
+            chase.problems[f"order {shown(order_id)}: {error.message}"] = None
+            return
+        if order is None:
+            chase.problems[f"the venue says it knows no order {shown(order_id)}; unproven"] = None
+        else:
+            self._saw(order_id, order, chase)
+
+    def _saw(self, order_id: VenueOrderId, order: VenueOrder, chase: _Chase) -> None:
+        """What an order is now. A waiting order that fired is chased under the id of what it became."""
+        if order.venue_order_id != order_id:
+            del chase.requested[order_id]
+            chase.live.pop(order_id, None)
+            order_id = order.venue_order_id
+            chase.requested[order_id] = None
+        if order.status.final:
+            chase.final[order_id] = order
+            chase.live.pop(order_id, None)
+        else:
+            chase.live[order_id] = order
+
+    def _ended(self, missing: Sequence[VenueOrderId], chase: _Chase) -> Mapping[VenueOrderId, VenueOrder]:
+        """The ends of many orders, as the list of every state tells them; whatever it lacks is asked for by id."""
+        oldest = self._clock.now() - LISTED_FOR
+        made = [chase.live[order_id].created for order_id in missing if order_id in chase.live]
+        recent = [at for at in made if at is not None and at >= oldest]
+        if len(recent) <= MANY:
+            return {}
+        told = Reads().attempt("orders", lambda: self._venue.orders_since(min(recent)))
+        return {} if told is None else {o.venue_order_id: o for o in told.orders if o.status.final}
 
     def _refused_softly(self, chase: _Chase) -> bool:
         """True when no answer came at all for an open order: the request itself failed, so it is made again."""
-        return any(order_id not in chase.answers for order_id in chase.open)
+        return any(order_id not in chase.answers and order_id not in chase.swept for order_id in chase.open)
 
     def _list(self, chase: _Chase) -> OrdersRead | None:
         reads = Reads()
@@ -221,8 +279,15 @@ class Canceller:
             chase.problems[problem.note] = None
 
     def _owner(self, order: VenueOrder) -> IntentId | None:
-        record = self._journal.intent_by_order(order.venue_order_id)
+        record = record_behind(self._journal, order.venue_order_id, order.succeeds)
         return None if record is None else owner_of(record)
+
+
+def _names(record: IntentRecord) -> tuple[VenueOrderId, ...]:
+    """Every order of an intent that could stand at the venue; a waiting order that fired does no more."""
+    fired = None if record.order is None else record.order.succeeds
+    first = () if record.venue_order_id is None else (record.venue_order_id,)
+    return tuple(order_id for order_id in (*first, *record.venue_ids) if order_id != fired)
 
 
 def _report(chase: _Chase, *, missing: int) -> CancelReport:

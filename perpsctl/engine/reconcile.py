@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from perpsctl.domain.accounts import PositionsRead
+from perpsctl.domain.accounts import PositionsRead, Transfer
 from perpsctl.domain.errors import UsageError, VenueUnreachable
 from perpsctl.domain.ids import FillId, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import exact, plain
@@ -21,9 +21,11 @@ from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
 from perpsctl.domain.reports import Break, BreakClass, IntentRecord, ReconcileReport
 from perpsctl.domain.sameness import terms_apart
 from perpsctl.domain.text import shown
+from perpsctl.engine.owners import record_behind
 from perpsctl.engine.reading import Reads
 from perpsctl.engine.resolver import Resolver
 from perpsctl.engine.tracking import FILL_OVERLAP, Tracker, owner_of
+from perpsctl.engine.transfers import TransferBook
 
 ORDERS_WINDOW: Final = timedelta(hours=24)
 POSITION_LOOKS: Final = 3  # a fill between two reads explains a difference; the same one three times is real
@@ -81,6 +83,7 @@ class Reconciler:
         self._tracker = tracker
         self._resolver = resolver
         self._diagnostics = diagnostics
+        self.transfers = TransferBook(venue=venue, journal=journal)
 
     def run(self, *, window: timedelta = ORDERS_WINDOW) -> ReconcileReport:
         """Both sides agree, or each difference is named; what evidence supports is booked. Raises JournalUnavailable.
@@ -93,11 +96,12 @@ class Reconciler:
             look = self._resolver.look(record)
             if look.failed:
                 reads.note(f"intent {record.intent.id}", VenueUnreachable(look.why))
+        moved = reads.attempt("transfers", self.transfers.update)
         sides = self._sides(window, reads)
         if sides is None:
-            return self._report((), reads, None)
+            return self._report(_transfer_breaks(moved or ()), reads, None)
         ours, theirs = sides
-        breaks = self.settle(compare(ours, theirs, self._clock.now()), theirs)
+        breaks = (*_transfer_breaks(moved or ()), *self.settle(compare(ours, theirs, self._clock.now()), theirs))
         breaks = self._look_again_at_positions(breaks, theirs, reads)
         adopted: tuple[Break, ...] = ()
         if fresh and not reads.problems:
@@ -156,14 +160,15 @@ class Reconciler:
         self, working: Sequence[IntentRecord], orders: dict[VenueOrderId, VenueOrder], reads: Reads
     ) -> tuple[VenueOrderId, ...]:
         disowned = []
+        became = {order.succeeds for order in orders.values()}
         for record in working:
             order_id = record.venue_order_id
-            if order_id is None or order_id in orders:
+            if order_id is None or order_id in orders or order_id in became:
                 continue
             before = len(reads.problems)
             order = reads.attempt(f"order {order_id}", partial(self._venue.order, order_id))
             if order is not None:
-                orders[order_id] = order
+                orders[order.venue_order_id] = order
             elif len(reads.problems) == before:
                 disowned.append(order_id)
         return tuple(disowned)
@@ -180,8 +185,9 @@ class Reconciler:
     def _our_side(self, working: tuple[IntentRecord, ...], theirs: VenueSide) -> JournalSide:
         by_order, by_client = {}, {}
         wanted = {o.venue_order_id for o in theirs.orders} | {f.venue_order_id for f in theirs.fills}
+        before = {order.venue_order_id: order.succeeds for order in theirs.orders}
         for order_id in wanted:
-            record = self._journal.intent_by_order(order_id)
+            record = record_behind(self._journal, order_id, before.get(order_id))
             if record is not None:
                 by_order[order_id] = record
         for order in theirs.orders:
@@ -219,7 +225,7 @@ class Reconciler:
 
     def _settle_order(self, found: Break, order: VenueOrder) -> Break | None:
         """None: the journal holds it already, as a foreign order known before."""
-        owner = self._journal.intent_by_order(order.venue_order_id)
+        owner = record_behind(self._journal, order.venue_order_id, order.succeeds)
         if owner is not None:
             self._tracker.book_order(order, owner_of(owner))  # step: reconcile_order
             return replace(found, settled=True)
@@ -322,7 +328,7 @@ def _unknown_order(ours: JournalSide, order: VenueOrder, now: datetime) -> Break
 
 def _moved(record: IntentRecord, order: VenueOrder) -> bool:
     held = record.order
-    if held is None:
+    if held is None or held.venue_order_id == order.succeeds:
         return True
     return later_status(held.status, order.status) is not held.status or order.filled > held.filled
 
@@ -365,6 +371,20 @@ def _position_breaks(coin: Mapping[ProductId, Decimal], theirs: VenueSide, now: 
             )
         )
     return tuple(found)
+
+
+def _transfer_breaks(moved: Iterable[Transfer]) -> tuple[Break, ...]:
+    """Money that moved without a trade, named once: it is booked already."""
+    return tuple(
+        replace(
+            _break(
+                "transfer", BreakClass.MISSED, each.id, "not booked", f"{shown(each.kind)} {plain(each.amount)}",
+                OPERATOR, each.at,
+            ),
+            settled=True,
+        )
+        for each in moved
+    )  # fmt: skip
 
 
 def with_unbooked(ours: JournalSide, fills: Iterable[Fill]) -> dict[ProductId, Decimal]:
