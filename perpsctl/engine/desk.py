@@ -37,6 +37,7 @@ from perpsctl.engine.reading import Reads
 from perpsctl.engine.resolver import Resolver
 from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, switch_denial
 from perpsctl.engine.tracking import Tracker
+from perpsctl.engine.transfers import TransferBook
 from perpsctl.engine.views import Seen, Views
 from perpsctl.risk.judge import approve_exit, evaluate
 from perpsctl.risk.limits import RiskLimits
@@ -79,6 +80,7 @@ class OrderDesk:
         self._canceller = canceller
         self._diagnostics = diagnostics
         self._forbids_entries = forbids_entries
+        self._transfers = TransferBook(venue=venue, journal=journal)
 
     # --- place --------------------------------------------------------------------------------------------
 
@@ -105,6 +107,8 @@ class OrderDesk:
     def _enter(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
         for attempt in range(JUDGE_ATTEMPTS):
             seen, before = self._entry_view(order)
+            if attempt == 0:
+                seen = self._losses_explained(seen)
             judge = self._judge(evaluate, order, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
             try:
                 return self._sender.send(order, judge), seen.notes
@@ -118,6 +122,12 @@ class OrderDesk:
         before = self._journal.booked()
         seen = self._views.fresh(order.product_id, product=order.product, orders=tracked.orders)
         return replace(seen, problems=tracked.problems + seen.problems), before
+
+    def _losses_explained(self, seen: Seen) -> Seen:
+        """Where a loss is over its limit the venue's books are asked first: a withdrawal is not a loss (design 6)."""
+        reads = Reads()
+        self._transfers.explain(seen.view, self._limits, reads)
+        return replace(seen, problems=seen.problems + reads.problems)
 
     def _leave(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
         notes: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from perpsctl.domain.reports import HaltState, PlaceReport
 from perpsctl.engine.following import Follower
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine
-from perpsctl.engine.reading import Problem
+from perpsctl.engine.reading import Problem, Reads
 from perpsctl.engine.resting import due_for_renewal, excess, renewal, resting_life, unwise, working_orders
 from perpsctl.engine.run_book import RunBook
 from perpsctl.engine.strategies import Strategy, StrategyState, Wish, Working
@@ -168,16 +168,10 @@ class Ticker:
 
     def _watch(self, seen: Seen, tracked: Tracked, booked: Booked) -> bool:
         """True when nothing may be entered: the switch is engaged, by whomever, or has just been by us."""
-        view = seen.view
-        found = watch(
-            now=view.now,
-            account=view.account,
-            positions=view.positions,
-            orders=tracked.orders,
-            marks=self._engine.views.young(view.marks),
-            booked=booked,
-            limits=self._engine.limits,
-        )
+        found = self._found(seen, tracked, booked)
+        if found.loss_breached and self._explained(seen):  # a withdrawal is not a loss
+            booked = self._engine.journal.booked()
+            found = self._found(seen, tracked, booked)
         facts = self._engine.halts.facts()
         if found.loss_breached and not facts.loss_breach and not self._dry_run:
             self._engine.diagnostics.alarm("daily_loss_breached", loss=found.loss_text)
@@ -189,6 +183,25 @@ class Ticker:
             self._limit_states(found, booked)
         self._book.halted = facts.state is not HaltState.RELEASED
         return self._book.halted
+
+    def _found(self, seen: Seen, tracked: Tracked, booked: Booked) -> Watched:
+        view = seen.view
+        return watch(
+            now=view.now,
+            account=view.account,
+            positions=view.positions,
+            orders=tracked.orders,
+            marks=self._engine.views.young(view.marks),
+            booked=booked,
+            limits=self._engine.limits,
+        )
+
+    def _explained(self, seen: Seen) -> bool:
+        reads = Reads()
+        found = self._engine.reconciler.transfers.explain(seen.view, self._engine.limits, reads)
+        for problem in reads.notes:
+            self._engine.diagnostics.note("loss_not_explained", problem=problem)
+        return found
 
     def _limit_states(self, found: Watched, booked: Booked) -> None:
         """A product over a limit by drift or by others may only reduce, until it is back within (R5, E17)."""
