@@ -183,6 +183,7 @@ def ran(summary: RunSummary, code: ExitCode, problems: tuple[str, ...]) -> Answe
             f"{number(summary.latency_ms.p50, 1)} / {number(summary.latency_ms.p95, 1)}"
             f" / {number(summary.latency_ms.p99, 1)}  ({summary.latency_ms.samples})",
         ),
+        *_stream_rows(summary),
         ("realised", money(summary.realised)),
         ("open orders", NOTHING if summary.open_orders is None else str(summary.open_orders)),
         ("halted", bad("yes") if summary.halted else good("no")),
@@ -210,9 +211,27 @@ def ran(summary: RunSummary, code: ExitCode, problems: tuple[str, ...]) -> Answe
         "realised": summary.realised,
         "started": summary.started,
         "ended": summary.ended,
+        "stream_uptime": summary.stream_uptime,
+        "gaps": summary.gaps,
+        "reconnects": summary.reconnects,
+        "recovery_s": summary.recovery_s,
+        "data_age_ms": summary.data_age_ms,
     }
     document = {"summary": data, "problems": problems, "denials": ()}
     return Answer(data=document, blocks=blocks, exit_code=code, warnings=problems)
+
+
+def _stream_rows(summary: RunSummary) -> tuple[tuple[str, Cell], ...]:
+    """How well the streams served, where the run had any."""
+    if summary.gaps is None or summary.reconnects is None:
+        return (("streams", quiet("none: everything was read")),)
+    recovered, ages = summary.recovery_s, summary.data_age_ms
+    return (
+        ("stream uptime", share(summary.stream_uptime)),
+        ("gaps, reconnects", f"{summary.gaps}, {summary.reconnects}"),
+        ("recovery s p50/max", f"{number(recovered.p50, 1)} / {number(recovered.max, 1)}  ({recovered.samples})"),
+        ("data age ms p50/p99", f"{number(ages.p50, 1)} / {number(ages.p99, 1)}  ({ages.samples})"),
+    )
 
 
 def run_refused(denials: Sequence[Denial]) -> Answer:

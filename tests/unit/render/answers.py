@@ -14,6 +14,7 @@ from perpsctl.domain.reports import (
     Break,
     BreakClass,
     CancelReport,
+    DataAgeMs,
     EngageReport,
     ExitPending,
     ExitReport,
@@ -26,6 +27,7 @@ from perpsctl.domain.reports import (
     PlaceReport,
     PreviewReport,
     ReconcileReport,
+    RecoveryS,
     ReleaseReport,
     ReplaceReport,
     RunSummary,
@@ -116,7 +118,9 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
         ticks=60, intents=12, accepted=11, rejected=1, denied=2, unknown=0, not_sent=0, fills=4,
         acceptance_rate=Decimal("0.9166"), latency_ms=LatencyMs(p50=Decimal("3.2"), p95=Decimal("9.9"), p99=None, samples=12),
         halted=False, stopped_because=said, denials_by_code={"quiet_window": 2}, positions=(), open_orders=0,
-        realised=Notional(Decimal("-1.25")), started=NOW, ended=LATER,
+        realised=Notional(Decimal("-1.25")), started=NOW, ended=LATER, stream_uptime=Decimal("0.99953"), gaps=2, reconnects=1,
+        recovery_s=RecoveryS(p50=Decimal("0.812"), max=Decimal("1.25"), samples=3),
+        data_age_ms=DataAgeMs(p50=Decimal("41.5"), p99=Decimal("310"), samples=60),
     )  # fmt: skip
     difference = Break(
         kind="order", cls=BreakClass.FOREIGN, subject=str(ORDER), ours=said, theirs=said, owner="operator", since=NOW,
