@@ -364,7 +364,7 @@ class JudgedOrder:
     source: str
     is_liquidation: bool
     worst_long_after: Decimal  # contracts of this product if every live buy filled, at acceptance
-    worst_short_after: Decimal  # same for live sells, as a negative number or zero
+    worst_short_after: Decimal  # same for every live sell: below zero is short, above it what stays long at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,10 +82,10 @@ def _summary(call: Call) -> object:
 
 
 def _slot(call: Call) -> int:
-    """The slot `subaccount_id` names; the cross account without it."""
+    """The slot `subaccount_id` names, given back or not; the cross account without it."""
     subaccount = call.params.whole("subaccount_id")
     slot = CROSS if subaccount is None else subaccount - call.state.uid
-    if slot != CROSS and slot not in call.state.slots.values():
+    if not CROSS <= slot <= call.state.slots_made:
         raise RpcError(13020, None, {"param": "subaccount_id", "reason": "no such subaccount"})
     return slot
 
@@ -96,21 +96,28 @@ def _slots(call: Call) -> list[int]:
 
 
 def _summaries(call: Call) -> object:
-    rows = [money_row(call.state, call.state.money(slot), slot) for slot in _slots(call)]
-    if call.params.is_on("extended"):
-        rows = [row | {"limits": _limits(), "fees": _fees(call.state)} for row in rows]
-    return _owner(call.state) | {"summaries": rows}
+    """Isolated slots are told apart from the account's own rows, and only while they are bound (guide, 2026-09-24)."""
+    slots = [slot for slot in _slots(call) if slot != CROSS]
+    told = _owner(call.state) | {"summaries": _money_rows(call, CROSS)}
+    if not call.params.is_on("include_isolated"):
+        return told
+    isolated = [{"id": call.state.uid + slot, "summaries": _money_rows(call, slot)} for slot in slots]
+    return told | {"isolated_account_summaries": isolated}
+
+
+def _money_rows(call: Call, slot: int) -> list[Row]:
+    row = money_row(call.state, call.state.money(slot), slot)
+    return [row | {"limits": _limits(), "fees": _fees(call.state)} if call.params.is_on("extended") else row]
 
 
 # -- positions -----------------------------------------------------------------------------------------
 
 
 def _position(call: Call) -> object:
+    """With the flag a bound slot's position, whatever is held in the cross account beside it (guide, 2026-09-24)."""
     product_id = instrument_of(call)
-    slot = call.state.slots.get(product_id)
-    cross = call.state.held((product_id, CROSS))
-    isolated = slot is not None and call.params.is_on("include_isolated") and not cross
-    return position_row(call.state, (product_id, slot if isolated and slot is not None else CROSS))
+    slot = call.state.slots.get(product_id) if call.params.is_on("include_isolated") else None
+    return position_row(call.state, (product_id, CROSS if slot is None else slot))
 
 
 def _positions(call: Call) -> object:
@@ -256,19 +263,19 @@ def _log(call: Call) -> object:
 
 
 def _in_log(call: Call, row: LogRow, query: str | None) -> bool:
-    subaccount = call.params.whole("subaccount_id")
-    slot = CROSS if subaccount is None else subaccount - call.state.uid
-    if row.slot != slot:
+    if row.slot != _slot(call):
         return False
     name = call.params.maybe_text("instrument_name")
     return (query is None or query in row.kind or query in row.side) and (name is None or row.product_id == name)
 
 
 def _settlements(call: Call, product_id: str | None) -> object:
+    """Of the cross account; a slot's only where `subaccount_id` names it."""
+    slot = _slot(call) if product_id is None else CROSS
     rows = [
         row
         for row in reversed(call.state.rows)
-        if row.kind == "settlement" and (product_id is None or row.product_id == product_id) and row.slot == CROSS
+        if row.kind == "settlement" and (product_id is None or row.product_id == product_id) and row.slot == slot
     ]
     count = call.params.count(1000, 20)
     return {
@@ -296,7 +303,17 @@ def _locks(call: Call) -> object:
 
 
 def _subaccounts(call: Call) -> object:
-    return [_owner(call.state, CROSS) | {"portfolio": {"usdc": money_row(call.state, call.state.money())}}]
+    """The account itself; with the flag every slot ever made, also one that was given back and is bound to nothing."""
+    state = call.state
+    rows = [_owner(state) | {"portfolio": {"usdc": money_row(state, state.money())}}]
+    if not call.params.is_on("include_isolated"):
+        return rows
+    bound = {slot: product_id for product_id, slot in state.slots.items()}
+    slots = [
+        _owner(state, slot) | {"isolated": True, "isolated_margin_instrument": bound.get(slot)}
+        for slot in range(1, state.slots_made + 1)
+    ]
+    return [rows[0] | {"isolated": None, "isolated_margin_instrument": None}, *slots]
 
 
 def _trading_limits(_: Call) -> object:

@@ -25,10 +25,18 @@ RESOLUTIONS = {"1D": 1440} | {str(minutes): minutes for minutes in (1, 3, 5, 10,
 
 
 def instrument_of(call: Call) -> str:
-    """`instrument_name`, which must be listed."""
+    """`instrument_name` of a read, which must be listed: nothing is found else (13020)."""
     name = call.params.text("instrument_name")
     if name not in call.state.products:
         raise RpcError(13020, None, {"param": "instrument_name", "reason": "instrument not found"})
+    return name
+
+
+def traded_of(call: Call) -> str:
+    """`instrument_name` of an order method: an unknown one is an argument no order can have (10020)."""
+    name = call.params.text("instrument_name")
+    if name not in call.state.products:
+        raise RpcError(10020)
     return name
 
 

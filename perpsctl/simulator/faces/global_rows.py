@@ -203,14 +203,14 @@ def money_row(state: GatewayState, money: ScopeMargin, slot: int = CROSS) -> Row
         "locked_balance": ZERO,
         "spot_reserve": ZERO,
     }
-    return row if slot == CROSS else row | {"isolated": True, "subaccount_id": state.uid + slot}
+    return row
 
 
 def log_row(state: GatewayState, row: LogRow) -> Row:
     """One row of the transaction log; there is no separate funding entry (reference 11)."""
     unit = Decimal(1) if row.product_id is None else state.products[row.product_id].unit_size
     told: Row = {
-        "id": state.account * 1_000_000 + row.number,
+        "id": state.account * 1_000_000 + row.row,
         "user_seq": row.number,
         "user_id": state.uid + row.slot,
         "username": "operator",
@@ -223,7 +223,7 @@ def log_row(state: GatewayState, row: LogRow) -> Row:
         "position": row.position,
         "order_id": row.order_id,
         "trade_id": None if row.trade is None else f"USDC-{row.trade}",
-        "commission": ZERO if row.kind == "transfer" else row.commission,
+        "commission": ZERO if row.kind in ("transfer", "deposit", "withdrawal") else row.commission,
         "interest_pl": row.interest_pl,
         "change": fine(row.change),
         "cashflow": fine(row.change),
@@ -235,6 +235,12 @@ def log_row(state: GatewayState, row: LogRow) -> Row:
     if row.kind == "trade":
         told |= {"user_role": row.role, "mark_price": row.mark_price, "index_price": row.index_price}
         told |= {"price_currency": "USDC", "profit_as_cashflow": False}
+    if row.other_slot is not None:
+        told["info"] = {
+            "transfer_type": "subaccount",
+            "other_user": "operator",
+            "other_user_id": state.uid + row.other_slot,
+        }
     if row.kind == "settlement":
         told |= {"session_upl": row.session_upl, "session_rpl": row.session_rpl, "price_currency": "USDC"}
         told |= {"total_interest_pl": row.total_interest_pl}

@@ -15,7 +15,8 @@ from perpsctl.simulator.exchange import Exchange
 from perpsctl.simulator.faces.global_account import ACCOUNT
 from perpsctl.simulator.faces.global_market import PUBLIC
 from perpsctl.simulator.faces.global_methods import Call, Method
-from perpsctl.simulator.faces.global_orders import ORDERS
+from perpsctl.simulator.faces.global_order_reads import ORDER_READS
+from perpsctl.simulator.faces.global_orders import ORDER_WRITES
 from perpsctl.simulator.faces.global_params import Params
 from perpsctl.simulator.faces.global_session import HTTP_LIFETIME, SOCKET_LIFETIME, Login, Session, Tokens, Transport
 from perpsctl.simulator.faces.messages import Reply, Request, word
@@ -83,7 +84,7 @@ class GlobalFace(VenueFace[GlobalIntake]):
         super().__init__(exchange, keys, switches)
         self.credits = Credits()
         self.tokens = Tokens()
-        self._methods: dict[str, Method] = {**PUBLIC, **ORDERS, **ACCOUNT}
+        self._methods: dict[str, Method] = {**PUBLIC, **ORDER_READS, **ORDER_WRITES, **ACCOUNT}
 
     def extend(self, methods: Iterable[Method]) -> None:
         """These methods are served too; a name already known is replaced."""

