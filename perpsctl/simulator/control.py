@@ -173,6 +173,17 @@ class Control:
             core.lifecycle.check_liquidation(now)
             core.gateway.lifecycle.check_liquidation(now)
 
+    def move_money(self, usdc: Decimal) -> None:
+        """USDC arrives at the gateway (above zero) or leaves it: cash moves, and the transaction log tells a row of it."""
+        with self._enter() as core:
+            state = core.gateway.state
+            if not usdc.is_finite() or usdc == 0 or abs(usdc) >= BALANCE_MAX or usdc != usdc.quantize(CENT):
+                raise ValueError("an amount is whole cents below 10**12, and not zero")
+            if -usdc > state.money().available:
+                raise ValueError("no more leaves than margin leaves free")
+            state.ledger.post(at=state.now, kind="transfer", wallet=USDC, amount=usdc)
+            state.log_row(kind="deposit" if usdc > 0 else "withdrawal", slot=CROSS, change=usdc)
+
     def set_fees(self, *, maker: Decimal, taker: Decimal) -> None:
         """Fee rates from now on, as shares of notional (a maker rate may be a rebate)."""
         with self._enter() as core:

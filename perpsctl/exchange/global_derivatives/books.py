@@ -14,10 +14,10 @@ from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY
 from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.moments import millis
-from perpsctl.exchange.global_derivatives.money import Money
 from perpsctl.exchange.pages import Pages
-from perpsctl.wire.global_derivatives import accounts, convert_accounts
+from perpsctl.wire.global_derivatives import accounts, convert_accounts, params
 from perpsctl.wire.global_derivatives.common import JsonValue
+from perpsctl.wire.reading import required
 
 __all__ = ["Books"]
 
@@ -29,9 +29,8 @@ WITHOUT_TRADE: Final = frozenset({"deposit", "withdrawal", BETWEEN_ACCOUNTS, "co
 class Books:
     """The books of one key."""
 
-    def __init__(self, link: Link, money: Money) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._money = money
 
     def rows(self, start: datetime) -> tuple[convert_accounts.Booking, ...]:
         """The USDC books from `start` on, oldest first, whole: rows are numbered, and a jump is an error (E21).
@@ -69,18 +68,16 @@ class Books:
         return tuple(Transfer(id=f"{CURRENCY}:{row.seq}", kind=row.kind, amount=row.change, at=row.at) for row in moved)
 
     def _slots(self) -> frozenset[int]:
-        """The accounts behind our isolated positions, as the summaries tell them now."""
-        rows = self._money.summaries().body.summaries or ()
-        return frozenset(
-            row.subaccount_id for row in rows if row.isolated is True and isinstance(row.subaccount_id, int)
-        )
+        """The accounts of our isolated positions, those of slots that were given back included."""
+        asked = params.SubaccountsParams(include_isolated=True)
+        rows = self._link.read("private/get_subaccounts", asked, tuple[accounts.Subaccount, ...]).body
+        with strangeness("the subaccounts"):
+            return frozenset(required(row.id, "id") for row in rows if row.isolated is True)
 
 
 def _left_us(row: convert_accounts.Booking, slots: frozenset[int]) -> bool:
     """False where the other side is a slot of our own, or where nobody says who it is and it could be one."""
-    if row.counterpart is not None:
-        return row.counterpart not in slots
-    return not slots
+    return row.counterpart not in slots if row.counterpart is not None else not slots
 
 
 def _whole(found: dict[int, convert_accounts.Booking]) -> tuple[convert_accounts.Booking, ...]:

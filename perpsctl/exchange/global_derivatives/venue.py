@@ -114,7 +114,7 @@ class GlobalDerivativesVenue:
         self._catalogue = Catalogue(self._link, clock)
         self._lists = Lists(self._link, self._catalogue, clock)
         self._money = Money(self._link, self._ready)
-        self._books = Books(self._link, self._money)
+        self._books = Books(self._link)
         self._writes = Writes(self._link if road is None else road(self._link), self._ready, self._catalogue.limits)
         self._cancels = Cancels(self._link, self._lists)
         self._search = Search(

@@ -167,6 +167,10 @@ def _balance(embedded: Embedded, given: Arguments) -> Change:
     return partial(change, **wallets)
 
 
+def _transfer(embedded: Embedded, given: Arguments) -> Change:
+    return partial(embedded.exchange.control.move_money, given.decimal("usdc"))
+
+
 def _status(embedded: Embedded, given: Arguments) -> Change:
     product_id = given.text("product_id")
     return partial(embedded.exchange.control.set_status, product_id, **given.flags())
@@ -279,6 +283,7 @@ SETTERS: dict[str, Setter] = {
     "book": _book,
     "clear_book": _clear_book,
     "balance": _balance,
+    "transfer": _transfer,
     "status": _status,
     "maintenance": _maintenance,
     "increments": _increments,

@@ -196,6 +196,15 @@ class AccountSummaries(Body, frozen=True, kw_only=True):
     summaries: tuple[AccountSummary, ...] | UnsetType = UNSET
 
 
+class Subaccount(Body, frozen=True, kw_only=True):
+    """A row of `private/get_subaccounts`. With `include_isolated` also each slot of isolated margin there ever was."""
+
+    id: Whole = UNSET
+    type: Text = UNSET
+    isolated: bool | UnsetType | None = UNSET
+    isolated_margin_instrument: str | UnsetType | None = UNSET
+
+
 class Leverage(Body, frozen=True, kw_only=True):
     """`private/get_leverage`."""
 

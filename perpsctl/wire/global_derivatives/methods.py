@@ -1,7 +1,7 @@
 """The methods an operator of perps needs, the official SDK's client and ccxt call for them: what each takes and answers.
 
 Sources: reference 8 to 14; coinbase-advanced-py 2.0.0rc1 (`coinbase.deribit`); ccxt 4.5.90 `coinbaseinternational`.
-Methods of the allow-list that concern options, combos, volatility, wallets and subaccounts are not here.
+Methods of the allow-list that concern options, combos, volatility, wallets and moves between subaccounts are not here.
 """
 
 from collections.abc import Iterator
@@ -81,6 +81,7 @@ _READS: Final[dict[str, tuple[type[Body], Any]]] = {
     # account
     "private/get_account_summary": (params.SummaryParams, accounts.AccountSummary),
     "private/get_account_summaries": (params.SummaryParams, accounts.AccountSummaries),
+    "private/get_subaccounts": (params.SubaccountsParams, tuple[accounts.Subaccount, ...]),
     "private/get_positions": (params.PositionsParams, tuple[accounts.Position, ...]),
     "private/get_position": (params.PositionsParams, accounts.Position),
     "private/get_leverage": (params.LeverageParams, accounts.Leverage),

@@ -230,6 +230,13 @@ class SummaryParams(Body, frozen=True, kw_only=True):
     subaccount_id: Whole = UNSET
 
 
+class SubaccountsParams(Body, frozen=True, kw_only=True):
+    """The account and its subaccounts."""
+
+    with_portfolio: Flag = UNSET
+    include_isolated: Flag = UNSET
+
+
 class LogParams(Body, frozen=True, kw_only=True):
     """Transaction log and settlement history."""
 
