@@ -13,8 +13,10 @@ from perpsctl.simulator.exchange import Exchange
 from perpsctl.simulator.faces.global_venue import GlobalFace
 from perpsctl.simulator.faces.routes import Switches
 from perpsctl.simulator.faces.us import UsFace
+from perpsctl.simulator.faces.us_ws import UsSockets
 from perpsctl.simulator.identity import KeyRing, ThrowAwayKey, throw_away_keys, write_key_files
 from perpsctl.simulator.options import Options
+from perpsctl.simulator.stream_judge import StreamJudge
 
 KEYS_FOLDER = "keys"
 
@@ -32,6 +34,8 @@ class Embedded:
         self.keys = KeyRing(())
         self.us = UsFace(self.exchange, self.keys)
         self.global_ = GlobalFace(self.exchange, self.keys, self.us.switches)
+        self.judge = StreamJudge()
+        self.us_sockets = UsSockets(self.us, self.judge)
         self.account = accounts_before + 1
         self.key_files: dict[str, Path] = {}
         self._folder = folder
@@ -55,6 +59,7 @@ class Embedded:
             self.us.switches = self.global_.switches = Switches()
             self.us.forget()
             self.global_.forget()
+            self.judge.forget()
             self.account += 1
             announce()
             self._new_keys()

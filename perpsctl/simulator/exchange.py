@@ -117,6 +117,19 @@ class Exchange:
         with self._entered() as core:
             yield core.gateway
 
+    @contextmanager
+    def us(self) -> Iterator[Core]:
+        """The US account at the clock's now, locked for as long as the block lasts: for its sockets alone."""
+        with self._entered() as core:
+            yield core
+
+    @contextmanager
+    def _seen(self, product_id: str) -> Iterator[Core]:
+        """A product as reads show it: now, or as it stood when fault M2 froze it. Raises NotFound."""
+        with self._entered() as core, core.state.as_of(self.faults.frozen(product_id)):
+            self._known(core, product_id)
+            yield core
+
     # -- market --------------------------------------------------------------------------------------
 
     def products(
@@ -124,7 +137,7 @@ class Exchange:
     ) -> tuple[ProductView, ...]:
         """What is listed; disabled and hidden products only with `all_products`."""
         with self._entered() as core:
-            views = [core.reads.product(product) for product in core.state.products.values()]
+            views = [self._listed(core, product) for product in core.state.products]
         return tuple(
             view
             for view in views
@@ -135,15 +148,19 @@ class Exchange:
 
     def product(self, product_id: str) -> ProductView:
         """One product, disabled ones too. Raises NotFound."""
-        with self._entered() as core:
-            return core.reads.product(core.state.products[self._known(core, product_id)])
+        with self._seen(product_id) as core:
+            return core.reads.product(core.state.products[product_id])
+
+    def _listed(self, core: Core, product_id: str) -> ProductView:
+        with core.state.as_of(self.faults.frozen(product_id)):
+            return core.reads.product(core.state.products[product_id])
 
     def book(self, product_id: str, depth: int | None = None) -> BookSnapshot:
         """At most `depth` levels a side; the whole ladder reaches 2 % from the mid. Raises NotFound, InvalidArgument."""
         if depth is not None and depth < 1:
             raise InvalidArgument("limit is at least 1")
-        with self._entered() as core:
-            return core.reads.book(core.state.products[self._known(core, product_id)], depth)
+        with self._seen(product_id) as core:
+            return core.reads.book(core.state.products[product_id], depth)
 
     def candles(
         self, product_id: str, *, start: datetime, end: datetime, granularity: Granularity, limit: int = 350
@@ -151,17 +168,17 @@ class Exchange:
         """Buckets beginning within [start, end], newest first, at most the newest 350. Raises NotFound, InvalidArgument."""
         if end < start or limit < 1:
             raise InvalidArgument("start is not after end, limit is at least 1")
-        with self._entered() as core:
-            tape = core.state.tapes[self._known(core, product_id)]
+        with self._seen(product_id) as core:
+            tape = core.state.tapes[product_id]
             return tape.candles(start=start, end=end, granularity=granularity, now=core.state.now, limit=limit)
 
     def trades(self, product_id: str, limit: int) -> TradesView:
         """Recent public trades, newest first, at most 1000. Raises NotFound, InvalidArgument."""
         if limit < 1:
             raise InvalidArgument("limit is at least 1")
-        with self._entered() as core:
+        with self._seen(product_id) as core:
             state = core.state
-            rows = state.tapes[self._known(core, product_id)].trades(limit, state.step)
+            rows = state.tapes[product_id].trades(limit, state.step)
             book = core.reads.book(state.products[product_id], 1)
         return TradesView(
             trades=rows,

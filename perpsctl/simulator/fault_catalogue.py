@@ -1,7 +1,7 @@
 """The faults that can be armed, one literal each: id, name, default operation, what it does, default parameters.
 
-Ids are those of the project's fault catalogue. W, M, D, P, T, H and X rows are not here: they live in streams, control,
-disks and processes.
+Ids are those of the project's fault catalogue. D, P, T, H and X rows are not here: they live in disks and processes, and
+of the M rows all but M2 are states that control sets.
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,20 @@ class EffectKind(StrEnum):
     OTHER_PORTFOLIO = "other_portfolio"  # key_permissions names another portfolio
     TRANSFER_RIGHT = "transfer_right"  # key_permissions says can_transfer
     EXCHANGE = "exchange"  # interpreted by the core, never by a face
+    MARKET_STALE = "market_stale"  # product, age_seconds; reads and streams of a product stand still
+    # What happens on sockets; `channel` is a channel's word (level2 is also the gateway's book, and so on) or any.
+    STREAM_GAP = "stream_gap"  # a message never leaves; its sequence number is used up
+    STREAM_REORDER = "stream_reorder"  # a message leaves after its successor
+    STREAM_DUPLICATE = "stream_duplicate"  # a message leaves twice
+    STREAM_STALL = "stream_stall"  # seconds: the socket stays open and silent
+    CHANNEL_MUTE = "channel_mute"  # the channel says nothing, the others do
+    STREAM_DISCONNECT = "stream_disconnect"  # when: subscribe|snapshot|data|age, seconds (age), code (0: reset)
+    SUBSCRIBE_FAULTY = "subscribe_faulty"  # how: refused|ignored|wrong_product
+    STREAM_REPLAY = "stream_replay"  # messages: as many old updates come again after a subscribe
+    BAD_BOOK = "bad_book"  # form: crossed|empty|stale_snapshot, seconds until a true snapshot
+    STREAM_FLOOD = "stream_flood"  # per_second, seconds, after_seconds (the connection's age)
+    BAD_FRAME = "bad_frame"  # form: oversize|invalid_utf8|unknown_type|not_json|bomb|binary
+    LATE_READING = "late_reading"  # the token ends between its making and its reading
 
 
 AFTER = frozenset(
@@ -53,6 +67,14 @@ AFTER = frozenset(
         EffectKind.SLICED,
     }
 )
+STREAM_KINDS = frozenset(kind for kind in EffectKind if kind.value.startswith("stream_")) | {
+    EffectKind.CHANNEL_MUTE,
+    EffectKind.SUBSCRIBE_FAULTY,
+    EffectKind.BAD_BOOK,
+    EffectKind.BAD_FRAME,
+    EffectKind.LATE_READING,
+}
+ON_STREAMS = "stream"  # the operation of a fault that strikes any socket; else one socket's own word
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +362,112 @@ CATALOGUE = (
         "A6", "other_portfolio", _K.OTHER_PORTFOLIO, "any", "the key belongs to another portfolio", lasting=True
     ),
     CatalogueEntry("A7", "transfer_right", _K.TRANSFER_RIGHT, "any", "the key can transfer", lasting=True),
+    CatalogueEntry(
+        "M2",
+        "market_stale",
+        _K.MARKET_STALE,
+        "any",
+        "reads and streams show a product as it stood, venue times included; the exchange itself goes on",
+        (("product", "any"), ("age_seconds", 0)),
+        lasting=True,
+    ),
+    CatalogueEntry(
+        "W1",
+        "stream_gap",
+        _K.STREAM_GAP,
+        ON_STREAMS,
+        "a message is lost; its sequence number is used up",
+        (("channel", "any"), ("every", 1)),
+    ),
+    CatalogueEntry(
+        "W2",
+        "stream_reorder",
+        _K.STREAM_REORDER,
+        ON_STREAMS,
+        "a message leaves after its successor",
+        (("channel", "any"), ("every", 1)),
+    ),
+    CatalogueEntry(
+        "W3",
+        "stream_duplicate",
+        _K.STREAM_DUPLICATE,
+        ON_STREAMS,
+        "a message leaves twice",
+        (("channel", "any"), ("every", 1)),
+    ),
+    CatalogueEntry(
+        "W4",
+        "stream_stall",
+        _K.STREAM_STALL,
+        ON_STREAMS,
+        "the socket stays open and nothing comes, heartbeats neither; what would have come is lost",
+        (("seconds", 30), ("every", 1)),
+    ),
+    CatalogueEntry(
+        "W5",
+        "channel_mute",
+        _K.CHANNEL_MUTE,
+        ON_STREAMS,
+        "one channel says nothing while the others do; no sequence number is used up",
+        (("channel", "level2"), ("product", "any")),
+        lasting=True,
+    ),
+    CatalogueEntry(
+        "W6",
+        "stream_disconnect",
+        _K.STREAM_DISCONNECT,
+        ON_STREAMS,
+        "the connection is cut: as a subscribe arrives, in the middle of a snapshot, at a message, or at an age",
+        (("when", "data"), ("channel", "any"), ("seconds", 20), ("code", 0), ("every", 1)),
+    ),
+    CatalogueEntry(
+        "W7",
+        "subscribe_faulty",
+        _K.SUBSCRIBE_FAULTY,
+        ON_STREAMS,
+        "a subscribe is refused, ignored, or acknowledged for another product",
+        (("how", "refused"), ("channel", "any")),
+    ),
+    CatalogueEntry(
+        "W8",
+        "stream_replay",
+        _K.STREAM_REPLAY,
+        ON_STREAMS,
+        "after a subscribe old updates come once more",
+        (("channel", "user"), ("messages", 20)),
+    ),
+    CatalogueEntry(
+        "W9",
+        "bad_book",
+        _K.BAD_BOOK,
+        ON_STREAMS,
+        "the book as told is crossed, empty, or a snapshot older than the updates; a true snapshot follows",
+        (("form", "crossed"), ("seconds", 5), ("every", 1)),
+    ),
+    CatalogueEntry(
+        "W10",
+        "stream_flood",
+        _K.STREAM_FLOOD,
+        ON_STREAMS,
+        "true book updates at a pace; the judge tells the pace reached",
+        (("per_second", 50_000), ("seconds", 2), ("after_seconds", 0)),
+    ),
+    CatalogueEntry(
+        "W11",
+        "bad_frame",
+        _K.BAD_FRAME,
+        ON_STREAMS,
+        "a frame over any cap, not UTF-8, of an unknown kind, or compressed although nobody agreed to it",
+        (("form", "oversize"), ("channel", "any"), ("bytes", 12_000_000), ("every", 1)),
+    ),
+    CatalogueEntry(
+        "W12",
+        "token_expires",
+        _K.LATE_READING,
+        ON_STREAMS,
+        "the token ends between its making and its reading: a subscribe (a login at the gateway) is refused",
+        (("seconds", 130),),
+    ),
 )
 
 BY_NAME = {key: entry for entry in CATALOGUE for key in (entry.fault, entry.name)}

@@ -1,11 +1,12 @@
 """Which armed fault fires when. Whether, never how: faces and core interpret what they are handed.
 
 Wire-level faults are asked for once per request by a face (`wire_effects`); exchange-level ones by the core
-(`exchange_fault`). The same seed and the same requests fire the same faults.
+(`exchange_fault`), those of sockets by what leaves or enters one (`strike`, `lasts`). The same seed and the same
+requests fire the same faults.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,9 @@ from perpsctl.simulator.fault_catalogue import (
     AFTER,
     BY_NAME,
     CATALOGUE,
+    ON_STREAMS,
     STORM_SECONDS,
+    STREAM_KINDS,
     WRITES,
     CatalogueEntry,
     EffectKind,
@@ -26,6 +29,7 @@ __all__ = ["Effect", "EffectKind", "FaultState", "Faults", "UnknownFault", "Valu
 
 STANDING = frozenset({EffectKind.CLOCK_OFFSET, EffectKind.OTHER_PORTFOLIO, EffectKind.TRANSFER_RIGHT})
 AT_THE_DOOR = frozenset({EffectKind.REFUSE_CONNECTION, EffectKind.DNS_FAILURE})
+NOT_OF_REQUESTS = STANDING | STREAM_KINDS | {EffectKind.EXCHANGE, EffectKind.MARKET_STALE}
 PROBABILITY_PARTS = 1_000_000_000
 
 
@@ -87,11 +91,12 @@ class _Armed:
     seed: int
     until: datetime | None
     params: dict[str, Value]
+    at: datetime
     seen: int = 0
     fired: int = field(default=0)
 
     def matches(self, operation: str) -> bool:
-        if self.operation == "any":
+        if self.operation in {"any", ON_STREAMS}:
             return True
         if self.operation in {"reads", "writes"}:
             return (operation in WRITES) == (self.operation == "writes")
@@ -105,7 +110,7 @@ class _Armed:
         if self.spent(now) or not self.matches(operation):
             return False
         self.seen += 1
-        if self.seen < self.nth:
+        if self.seen < self.nth or (self.seen - self.nth + 1) % int(self.params.get("every", 1)):
             return False
         if self.probability is not None:
             draw = bits(seed_of("fault", self.seed, self.entry.fault), self.seen) % PROBABILITY_PARTS
@@ -140,7 +145,8 @@ class Faults:
 
         It fires from the `nth` matching request on, `count` times (None: until disarmed), each time with
         `probability` (None: surely), for at most `for_seconds`. A lasting fault left at `count=1` holds until
-        disarmed. Operations: "any", "reads", "writes", or a face's operation such as "create_order".
+        disarmed; so does one told to strike every so many messages, or connections of an age. Operations: "any",
+        "reads", "writes", a face's operation such as "create_order", or for sockets "stream" and each socket's word.
         """
         entry = BY_NAME.get(name)
         if entry is None:
@@ -155,7 +161,8 @@ class Faults:
         for key, default in entry.defaults:
             if key in params and isinstance(params[key], int) is not isinstance(default, int):
                 raise UnknownFault(f"{entry.fault} {key} is {'a number' if isinstance(default, int) else 'a word'}")
-        if entry.lasting and count == 1:
+            _check_range(entry, key, params.get(key, default))
+        if count == 1 and (entry.lasting or params.get("every", 1) != 1 or params.get("when") == "age"):
             count = None
         if entry.fault == "N6" and for_seconds is None:
             for_seconds = STORM_SECONDS
@@ -170,6 +177,7 @@ class Faults:
                 seed=seed,
                 until=None if for_seconds is None else self._now() + timedelta(seconds=for_seconds),
                 params={**dict(entry.defaults), **params},
+                at=self._now(),
             )
             self._next += 1
             self._armed.append(armed)
@@ -240,8 +248,7 @@ class Faults:
                 Effect(fault=armed.entry.fault, kind=armed.entry.kind, params=dict(armed.params))
                 for armed in self._armed
                 if armed.handle not in counted
-                and armed.entry.kind not in STANDING
-                and armed.entry.kind is not EffectKind.EXCHANGE
+                and armed.entry.kind not in NOT_OF_REQUESTS
                 and armed.fires(operation, now)
             )
 
@@ -274,6 +281,50 @@ class Faults:
                     return dict(armed.params)
         return None
 
+    def strike(
+        self, kind: EffectKind, socket: str, applies: Callable[[Mapping[str, Value]], bool] = lambda _: True
+    ) -> Effect | None:
+        """The fault of a socket that strikes here, if one does; `applies` reads its parameters before it counts."""
+        if not self._armed:
+            return None
+        now = self._now()
+        with self._lock:
+            for armed in self._armed:
+                if armed.entry.kind is kind and applies(armed.params) and armed.fires(socket, now):
+                    return Effect(fault=armed.entry.fault, kind=kind, params=dict(armed.params))
+        return None
+
+    def lasts(
+        self, kind: EffectKind, socket: str, applies: Callable[[Mapping[str, Value]], bool] = lambda _: True
+    ) -> Effect | None:
+        """A fault that is a state of a socket, while it holds. It has fired once it was met; asking counts no more."""
+        if not self._armed:
+            return None
+        now = self._now()
+        with self._lock:
+            for armed in self._armed:
+                if armed.entry.kind is kind and armed.matches(socket) and applies(armed.params):
+                    over = armed.until is not None and now >= armed.until
+                    if not over:
+                        armed.seen = armed.fired = max(1, armed.fired)
+                        return Effect(fault=armed.entry.fault, kind=kind, params=dict(armed.params))
+        return None
+
+    def frozen(self, product_id: str) -> datetime | None:
+        """The instant at which a product's reads and streams stand still (fault M2); None while they do not."""
+        if not self._armed:
+            return None
+        now = self._now()
+        with self._lock:
+            for armed in self._armed:
+                if (
+                    armed.entry.kind is EffectKind.MARKET_STALE
+                    and armed.params["product"] in {"any", product_id}
+                    and not armed.spent(now)
+                ):
+                    return armed.at - timedelta(seconds=int(armed.params["age_seconds"]))
+        return None
+
     def clock_offset_s(self) -> int:
         """By how many seconds the venue's clock is ahead of the host's (fault A1); 0 where it is right."""
         if not self._armed:
@@ -285,3 +336,21 @@ class Faults:
     def catalogue() -> tuple[tuple[str, str, str], ...]:
         """(id, name, what it does) of everything that can be armed."""
         return tuple((entry.fault, entry.name, entry.does) for entry in CATALOGUE)
+
+
+def _check_range(entry: CatalogueEntry, key: str, value: Value) -> None:
+    """UnknownFault for a number or a word that the fault cannot mean."""
+    if key in _AT_LEAST_ONE and entry.kind in STREAM_KINDS and int(value) < 1:
+        raise UnknownFault(f"{entry.fault} {key} is at least 1")
+    words = _WORDS.get((entry.kind, key))
+    if words is not None and value not in words:
+        raise UnknownFault(f"{entry.fault} {key} is one of {', '.join(words)}")
+
+
+_AT_LEAST_ONE = frozenset({"every", "per_second", "seconds", "messages", "bytes"})
+_WORDS: dict[tuple[EffectKind, str], tuple[str, ...]] = {
+    (EffectKind.STREAM_DISCONNECT, "when"): ("subscribe", "snapshot", "data", "age"),
+    (EffectKind.SUBSCRIBE_FAULTY, "how"): ("refused", "ignored", "wrong_product"),
+    (EffectKind.BAD_BOOK, "form"): ("crossed", "empty", "stale_snapshot"),
+    (EffectKind.BAD_FRAME, "form"): ("oversize", "invalid_utf8", "unknown_type", "not_json", "bomb", "binary"),
+}

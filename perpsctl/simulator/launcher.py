@@ -34,6 +34,7 @@ _ANSWERED_WITHIN_S = 10
 _STOPPED_WITHIN_S = 10
 _POLL_S = 0.02
 _USAGE = 2
+US_SOCKETS = ("ws", "wss", "user_ws", "user_wss")
 _OVER = frozenset("ZX")  # ended, and at most not yet collected by its parent
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "VIRTUAL_ENV")
 
@@ -98,7 +99,8 @@ class SimStatus:
     started_at: str  # RFC 3339
     http: str
     https: str
-    global_faces: Mapping[str, str]  # http, https
+    us_sockets: Mapping[str, str]  # ws, wss, user_ws, user_wss
+    global_faces: Mapping[str, str]  # http, https, ws, wss, streams_ws, streams_wss
     ca_file: str
     key_files: Mapping[str, str]  # trade, monitor, analytics
     control: str
@@ -110,11 +112,12 @@ class SimStatus:
 
     def as_data(self, folder: Path) -> dict[str, Any]:
         """The `data` of `sim status`: no secret, only where the control token stands."""
+        us = {"http": self.http, "https": self.https, **self.us_sockets}
         return {
             "running": True,
             "pid": self.pid,
             "started_at": self.started_at,
-            "faces": {"us": {"http": self.http, "https": self.https}, "global": dict(self.global_faces)},
+            "faces": {"us": us, "global": dict(self.global_faces)},
             "ca_file": self.ca_file,
             "key_files": dict(self.key_files),
             "control": self.control,
@@ -326,6 +329,7 @@ def _read_state(folder: Path) -> SimStatus | None:
             started_at=str(state["started_at"]),
             http=str(state["faces"]["us"]["http"]),
             https=str(state["faces"]["us"]["https"]),
+            us_sockets={str(name): str(state["faces"]["us"][name]) for name in US_SOCKETS},
             global_faces={str(name): str(url) for name, url in state["faces"]["global"].items()},
             ca_file=str(state["ca_file"]),
             key_files={str(role): str(path) for role, path in state["key_files"].items()},

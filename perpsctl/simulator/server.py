@@ -44,6 +44,7 @@ from perpsctl.simulator.faults import EffectKind
 from perpsctl.simulator.identity import replace_private_file
 from perpsctl.simulator.launcher import LIFE_LOCK, STATE_FILE, SimOptions, process_start
 from perpsctl.simulator.options import CalendarMode, Dedupe, Options, ReplaySpec
+from perpsctl.simulator.outlet import SocketName
 from perpsctl.simulator.recordings import BadRecording
 from perpsctl.simulator.sockets import Connection, connection_of, deliver, refusing, whole_body
 from perpsctl.simulator.tls import loopback_certificates
@@ -82,9 +83,11 @@ class Server:
             self._token,
             Hooks(status=self._state, new_account=self._write_state, stop=self.stop),
         )
-        face = self.embedded.global_
-        self._trading_socket = ws.sockets_of(face, Transport.SOCKET, heard=self._heard)
-        self._streams_socket = ws.sockets_of(face, Transport.STREAMS, heard=self._heard)
+        face, shared, judge = self.embedded.global_, self.embedded.us_sockets, self.embedded.judge
+        self._trading_socket = ws.sockets_of(face, Transport.SOCKET, heard=self._heard, judge=judge)
+        self._streams_socket = ws.sockets_of(face, Transport.STREAMS, heard=self._heard, judge=judge)
+        self._us_socket = ws.us_sockets_of(shared, SocketName.US_MARKET, heard=self._heard)
+        self._us_user_socket = ws.us_sockets_of(shared, SocketName.US_USER, heard=self._heard)
         self._sockets = {
             "http": _listen(options.http_port),
             "https": _listen(options.https_port),
@@ -92,6 +95,10 @@ class Server:
             "global_https": _listen(options.global_https_port),
             "streams_ws": _listen(0),
             "streams_wss": _listen(0),
+            "us_ws": _listen(0),
+            "us_wss": _listen(0),
+            "us_user_ws": _listen(0),
+            "us_user_wss": _listen(0),
             "control": _listen(options.control_port),
         }
 
@@ -120,6 +127,10 @@ class Server:
             _QuietServer(_config(self._global_app, refusing(knock), tls, sockets=True)),
             _QuietServer(_config(self._streams_app, Connection, sockets=True)),
             _QuietServer(_config(self._streams_app, Connection, tls, sockets=True)),
+            _QuietServer(_config(self._us_market_app, refusing(knock), sockets=True)),
+            _QuietServer(_config(self._us_market_app, refusing(knock), tls, sockets=True)),
+            _QuietServer(_config(self._us_user_app, refusing(knock), sockets=True)),
+            _QuietServer(_config(self._us_user_app, refusing(knock), tls, sockets=True)),
             _QuietServer(_config(self._control_app, Connection)),
         ]
         serving = [
@@ -220,6 +231,19 @@ class Server:
         else:  # subscriptions only: there is nothing to read over HTTP on this host
             await deliver(refusal(404, "NOT_FOUND", "sockets only"), connection_of(scope), send)
 
+    async def _us_market_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._us_stream(scope, receive, send, self._us_socket)
+
+    async def _us_user_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._us_stream(scope, receive, send, self._us_user_socket)
+
+    async def _us_stream(self, scope: Scope, receive: Receive, send: Send, make: ws.Make) -> None:
+        if scope["type"] == "websocket":
+            admits = self.embedded.us_sockets.admits
+            await ws.serve_socket(scope, receive, send, make, paths=ws.US_PATHS, admits=admits)
+        else:
+            await deliver(refusal(404, "NOT_FOUND", "sockets only"), connection_of(scope), send)
+
     def _heard(self) -> None:
         self._last_request = time.monotonic()
 
@@ -241,7 +265,14 @@ class Server:
             "pid": os.getpid(),
             "started_at": stamp(self._started_at),
             "faces": {
-                "us": {"http": self._url("http", "http"), "https": self._url("https", "https")},
+                "us": {
+                    "http": self._url("http", "http"),
+                    "https": self._url("https", "https"),
+                    "ws": self._url("us_ws", "ws"),
+                    "wss": self._url("us_wss", "wss"),
+                    "user_ws": self._url("us_user_ws", "ws"),
+                    "user_wss": self._url("us_user_wss", "wss"),
+                },
                 "global": {
                     "http": self._url("global_http", "http"),
                     "https": self._url("global_https", "https"),

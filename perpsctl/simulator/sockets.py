@@ -82,6 +82,17 @@ class Connection(H11Protocol):
         """Bytes as they are, past the HTTP library."""
         self.transport.write(data)
 
+    def unsent(self) -> int:
+        """How many bytes wait for the peer to take them; 0 once it is gone."""
+        return 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
+
+    async def flushed(self) -> None:
+        """What was written has left, or had its time to."""
+        for _ in range(10):
+            if not self.unsent():
+                break
+            await asyncio.sleep(_FLUSHED_WITHIN_S / 10)
+
 
 def refusing(asked: Callable[[], Knock]) -> type[Connection]:
     """Connections that ask first whether they are refused (fault N9): the peer is reset before a byte is read."""

@@ -6,6 +6,7 @@ finished orders, fills, requests and cash rows are kept up to a cap.
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
@@ -122,6 +123,16 @@ class State:
     def step(self) -> int:
         """The path step in force now."""
         return self.timeline.step(self.host_us)
+
+    @contextmanager
+    def as_of(self, at: datetime | None) -> Iterator[None]:
+        """Reads inside are those of an earlier instant (None: of now). Nothing may be changed in there (fault M2)."""
+        now = self.now
+        self.now = now if at is None else at
+        try:
+            yield
+        finally:
+            self.now = now
 
     # -- market --------------------------------------------------------------------------------------
 

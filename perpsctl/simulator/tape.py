@@ -162,9 +162,14 @@ class Tape:
         while len(found) < wanted and back > step - LOOK_BACK_STEPS:
             found.extend(reversed(self._step_trades(back)))
             back -= 1
-        found.extend(self._own)
+        found.extend(self._own_until(step))
         found.sort(key=_newest, reverse=True)
         return tuple(found[:wanted])
+
+    def _own_until(self, step: int) -> list[MarketTrade]:
+        """The operator's trades up to the end of a step, oldest first: one who looks back sees no later ones."""
+        end = instant(self._timeline.host_us((step + 1) * STEP_US))
+        return [trade for trade in self._own if trade.time < end]
 
     def _step_trades(self, step: int) -> list[MarketTrade]:
         market = self._market
@@ -192,7 +197,7 @@ class Tape:
 
     def last(self, step: int) -> Decimal:
         """The price of the last public trade; the bid where a minute of path saw none."""
-        own = self._own[-1] if self._own else None
+        own = next(reversed(self._own_until(step)), None)
         for back in range(step, step - LAST_TRADE_STEPS, -1):
             rows = self._step_trades(back)
             if rows:

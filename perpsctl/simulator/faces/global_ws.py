@@ -24,6 +24,8 @@ from perpsctl.simulator.faces.routes import Switches
 from perpsctl.simulator.faults import Effect, EffectKind
 from perpsctl.simulator.gateway.refusal import RpcError
 from perpsctl.simulator.gateway.state import GatewayState
+from perpsctl.simulator.outlet import CUT, Closing, Outlet, SocketName
+from perpsctl.simulator.stream_judge import StreamJudge
 from perpsctl.simulator.tape import micros
 from perpsctl.wire.global_derivatives import rpc
 from perpsctl.wire.guard import PlainJson, WireError
@@ -33,7 +35,6 @@ HEARTBEAT_MIN_S = 10
 FRAME_BYTES_MAX = rpc.MAX_FRAME_BYTES
 _LOGGED_OUT, _RESTARTED, _POLICY, _TOO_BIG, _IDLE = 1000, 1012, 1008, 1009, 1011
 NOT_ALLOWED = "method not in allowlist"
-CUT = 0  # no close frame: the connection is reset
 _NEVER_ARRIVES = frozenset(
     {EffectKind.REFUSE_CONNECTION, EffectKind.DNS_FAILURE, EffectKind.CLOSE_IDLE, EffectKind.REDIRECT}
 )
@@ -80,14 +81,6 @@ class Market(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """How the socket is to be closed."""
-
-    code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Later:
     """A request that waits at the door until `due`; `silent`: its client will have given up."""
 
@@ -107,6 +100,7 @@ class GlobalSocket:
         *,
         market: Market | None = None,
         heard: Callable[[], None] = lambda: None,
+        judge: StreamJudge | None = None,
     ) -> None:
         self.session = session
         self.closing: Closing | None = None
@@ -126,6 +120,14 @@ class GlobalSocket:
         self._previous = b"{}"
         with self._exchange.gateway() as core:
             self._account = core.state.account
+            name = SocketName.GLOBAL_STREAMS if session.transport is Transport.STREAMS else SocketName.GLOBAL_TRADING
+            self.record = (judge or StreamJudge()).opened(name, session.client_ip, core.state.now)
+        self._outlet = Outlet(self._exchange.faults, name, self.record)
+
+    @property
+    def flooding(self) -> bool:
+        """True while a flood runs (W10)."""
+        return self._outlet.flooding
 
     # --- what happens ------------------------------------------------------------------------------------
 
@@ -171,6 +173,9 @@ class GlobalSocket:
         if self._over:
             return 0
         self._over = True
+        self.record.closed_at = self._now()
+        self.record.close_code = None if self.closing is None or self.closing.code == CUT else self.closing.code
+        self.record.closed_by = self.record.closed_by or ("client" if self.closing is None else "venue")
         with self._exchange.gateway() as core:
             if core.state.account != self._account:
                 return 0

@@ -143,11 +143,14 @@ class VenueFace(ABC, Generic[A]):
         headers = _retry_after(effect, self.exchange.now())
         return errors.too_many_requests(html=word(effect, "body", "json") == "html", headers=headers)
 
+    def address_listed(self, client_ip: str) -> bool:
+        """Whether an address is on the allowlist of the keys."""
+        allowed = self.switches.allowlist
+        return not allowed or any(ip_address(client_ip) in ip_network(each) for each in allowed)
+
     def _address_listed(self, request: Request, effects: tuple[Effect, ...]) -> bool:
         """Whether the caller's address may use a key (fault A4)."""
-        allowed = self.switches.allowlist
-        listed = not allowed or any(ip_address(request.client_ip) in ip_network(each) for each in allowed)
-        return listed and first_of(effects, EffectKind.IP_NOT_ALLOWED) is None
+        return self.address_listed(request.client_ip) and first_of(effects, EffectKind.IP_NOT_ALLOWED) is None
 
     # --- after the exchange ---------------------------------------------------------------------------
 
