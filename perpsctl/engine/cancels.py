@@ -13,7 +13,7 @@ from typing import Final
 from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
-from perpsctl.domain.orders import CancelResult, VenueOrder
+from perpsctl.domain.orders import CancelResult, OrderIntent, VenueOrder
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
 from perpsctl.domain.reports import CancelReport, IntentRecord
 from perpsctl.domain.text import shown
@@ -92,6 +92,8 @@ class Canceller:
             ]
             if sweeps and (wanted or rounds == 1):
                 sweeps = self._sweep(chase, product_id, wanted)
+                if sweeps and listed is None:
+                    self._expect_ours(chase, product_id)
             if listed is not None:
                 if not wanted and not chase.open:
                     chase.problems.clear()  # an earlier failed read was overtaken by this complete one
@@ -169,6 +171,19 @@ class Canceller:
             return False
         chase.swept.update(order.venue_order_id for order in orders)
         return True
+
+    def _expect_ours(self, chase: _Chase, product_id: ProductId | None) -> None:
+        """Nobody could list what was swept: at least our own orders are asked for by id, and their ends booked."""
+        try:
+            working = self._journal.working()
+        except JournalUnavailable as error:
+            chase.problems[f"journal: {error.message}"] = None
+            return
+        for record in working:
+            of_product = isinstance(record.intent, OrderIntent) and product_id in (None, record.intent.product_id)
+            if of_product and record.venue_order_id is not None:
+                chase.requested[record.venue_order_id] = None
+                chase.swept.add(record.venue_order_id)
 
     def _start(self, chase: _Chase, orders: Iterable[VenueOrder]) -> None:
         fresh = []
