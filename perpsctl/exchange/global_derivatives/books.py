@@ -14,10 +14,10 @@ from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY
 from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.moments import millis
+from perpsctl.exchange.global_derivatives.slots import Slots
 from perpsctl.exchange.pages import Pages
-from perpsctl.wire.global_derivatives import accounts, convert_accounts, params
+from perpsctl.wire.global_derivatives import accounts, convert_accounts
 from perpsctl.wire.global_derivatives.common import JsonValue
-from perpsctl.wire.reading import required
 
 __all__ = ["Books"]
 
@@ -31,6 +31,7 @@ class Books:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._slots = Slots(link)
 
     def rows(self, start: datetime) -> tuple[convert_accounts.Booking, ...]:
         """The USDC books from `start` on, oldest first, whole: rows are numbered, and a jump is an error (E21).
@@ -63,16 +64,9 @@ class Books:
         """Deposits, withdrawals, transfers and corrections of the USDC account from `start` on, oldest first."""
         moved = [row for row in self.rows(start) if row.kind in WITHOUT_TRADE and row.change != 0]
         if any(row.kind == BETWEEN_ACCOUNTS for row in moved):
-            slots = self._slots()
+            slots = self._slots.ids()
             moved = [row for row in moved if row.kind != BETWEEN_ACCOUNTS or _left_us(row, slots)]
         return tuple(Transfer(id=f"{CURRENCY}:{row.seq}", kind=row.kind, amount=row.change, at=row.at) for row in moved)
-
-    def _slots(self) -> frozenset[int]:
-        """The accounts of our isolated positions, those of slots that were given back included."""
-        asked = params.SubaccountsParams(include_isolated=True)
-        rows = self._link.read("private/get_subaccounts", asked, tuple[accounts.Subaccount, ...]).body
-        with strangeness("the subaccounts"):
-            return frozenset(required(row.id, "id") for row in rows if row.isolated is True)
 
 
 def _left_us(row: convert_accounts.Booking, slots: frozenset[int]) -> bool:

@@ -1,13 +1,14 @@
-"""Orders and fills read whole: cross and isolated, resting and triggered, the recent window joined with the history.
+"""Orders and fills read whole, as domain values: cross and isolated, resting, waiting and over.
 
-The venue keeps two windows: 30 minutes of orders and 24 hours of trades at once, older ones with an indexing delay and
-without the recent (reference section 8.5, 2026-11-22). A list that could not be read whole is an error, never a shorter
-list (E21, L5). Rows of instruments that are no USDC perpetuals are kept apart.
+What is over comes from `histories`, page by page. A list that could not be read whole is an error, never a shorter list
+(E21, L5). Rows of instruments that are no USDC perpetuals are kept apart.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
+
+from msgspec import UNSET
 
 from perpsctl.domain.errors import VenueRefusedRequest, VenueSpokeStrangely
 from perpsctl.domain.ids import ClientOrderId, VenueOrderId
@@ -16,19 +17,17 @@ from perpsctl.domain.ports import Clock
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY, Catalogue, is_perpetual
-from perpsctl.exchange.global_derivatives.link import Link
-from perpsctl.exchange.global_derivatives.moments import EPOCH, millis
+from perpsctl.exchange.global_derivatives.histories import Histories
+from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.global_derivatives.moments import EPOCH
 from perpsctl.exchange.listing import ForeignOrder, Listing, merged
 from perpsctl.exchange.pacing import Priority
-from perpsctl.exchange.pages import Pages
 from perpsctl.wire.global_derivatives import convert_orders, params, trading
 
 __all__ = ["NOT_FOUND", "Lists", "joined", "moved_on", "standing"]
 
-ROWS = 1000  # the most one page may hold
 MANY = 10  # orders to ask for by id; more are sought in a list first
 NOT_FOUND = ("order_not_found", "not_owner_of_order")
-_AHEAD = timedelta(minutes=5)  # the venue's clock may be before ours
 _Orders = tuple[trading.Order, ...]
 _Trades = tuple[trading.UserTrade, ...]
 
@@ -39,7 +38,7 @@ class Lists:
     def __init__(self, link: Link, catalogue: Catalogue, clock: Clock) -> None:
         self._link = link
         self._catalogue = catalogue
-        self._clock = clock
+        self._histories = Histories(link, clock)
         self._isolated: set[VenueOrderId] = set()  # orders that were seen to be isolated
         self._waiting: dict[VenueOrderId, VenueOrder] = {}  # trigger orders that were seen
 
@@ -63,8 +62,9 @@ class Lists:
 
     def since(self, start: datetime) -> Listing:
         """Every order created at or after `start` that the venue still tells of, in whatever state."""
-        parts = [self.open(), self._history(start, historical=False), self._history(start, historical=True)]
-        whole = joined(parts, what="open orders, recent and old history")
+        parts = [self.open(), *map(self._page, self._histories.orders(start))]
+        parts += [self._triggered(page) for page in self._histories.triggers(start)]
+        whole = joined(parts, what="open orders, recent and old history, waiting orders that ended")
         kept = tuple(order for order in whole.orders if order.created is None or order.created >= start)
         return standing(replace(whole, orders=kept))
 
@@ -75,7 +75,7 @@ class Lists:
         """
         found: dict[VenueOrderId, VenueOrder] = {}
         if len(order_ids) > MANY:
-            recent = self._history(EPOCH, historical=False)
+            recent = joined([*map(self._page, self._histories.recent_orders(EPOCH))], what="the recent history")
             found = {o.venue_order_id: o for o in recent.orders if o.venue_order_id in order_ids and o.status.final}
         for order_id in order_ids:
             order = None if order_id in found else self.one(order_id)
@@ -108,11 +108,7 @@ class Lists:
         return order_id in self._isolated
 
     def _state(self, order_id: VenueOrderId, priority: Priority, *, isolated: bool) -> VenueOrder | None:
-        asked = (
-            params.OrderIdParams(order_id=order_id, isolated=True)
-            if isolated
-            else params.OrderIdParams(order_id=order_id)
-        )
+        asked = params.OrderIdParams(order_id=order_id, isolated=True if isolated else UNSET)
         try:
             got = self._link.read("private/get_order_state", asked, trading.Order, priority=priority)
         except VenueRefusedRequest as refused:
@@ -134,29 +130,15 @@ class Lists:
             self._learn(got.body, order)
             return self._with_its_stop(got.body, order)
 
-    def _history(self, start: datetime, *, historical: bool) -> Listing:
-        """The closed orders of one window, page by page; it ends early where rows are told newest first and too old."""
-        pages = Pages("orders")
-        parts: list[Listing] = []
-        while True:
-            asked = params.OrdersParams(
-                currency=CURRENCY,
-                kind="future",
-                count=ROWS,
-                offset=pages.count * ROWS,
-                include_old=True,
-                include_unfilled=True,
-                historical=historical,
-            )
-            got = self._link.read("private/get_order_history_by_currency", asked, _Orders)
-            parts.append(self._listing(got.body, got.answer.asked))
-            more = len(got.body) >= ROWS and not all_older(got.body, start)
-            if not pages.turn(str(pages.count + 1) if more else None, rows=len(got.body)):
-                return joined(parts, what="history")
-
     def _listed(self, method: str, asked: params.OrdersParams) -> Listing:
-        got = self._link.read(method, asked, _Orders)
+        return self._page(self._link.read(method, asked, _Orders))
+
+    def _page(self, got: Got[_Orders]) -> Listing:
         return self._listing(got.body, got.answer.asked)
+
+    def _triggered(self, got: Got[trading.TriggerHistory]) -> Listing:
+        entries = got.body.entries if isinstance(got.body.entries, tuple) else ()
+        return self._listing([convert_orders.order_of_trigger(entry) for entry in entries], got.answer.asked)
 
     def _listing(self, rows: Sequence[trading.Order], asked: datetime) -> Listing:
         ours: list[tuple[trading.Order, VenueOrder]] = []
@@ -195,27 +177,38 @@ class Lists:
     def fills(self, since: datetime | None, *, label: ClientOrderId | None = None) -> tuple[Fill, ...]:
         """Fills from `since` on, all there are without it, oldest first; with `label` only those of its orders."""
         start = EPOCH if since is None else since
-        rows = [*self._trades(start, historical=True), *self._trades(start, historical=False)]
+        rows = self._histories.trades(start, cross_only=label is not None)  # what carries our label was sent as cross
         if label is not None:
             rows = [row for row in rows if row.label == label]
         return tuple(fill for fill in self._fills_of(rows) if fill.time >= start)
 
     def fills_of(self, order_id: VenueOrderId) -> tuple[Fill, ...]:
-        """Every fill of one order, from both windows."""
+        """Every fill of one order, from both windows; of an isolated one they are found with its flag alone."""
+        first = order_id in self._isolated
         rows: list[trading.UserTrade] = []
-        isolated = True if order_id in self._isolated else None
+        for isolated in (first, not first):
+            told = self._fill_rows(order_id, isolated=isolated)
+            if told is not None:
+                rows = told
+                break
+        if any(row.order_id != order_id for row in rows):
+            raise VenueSpokeStrangely(f"fills of another order than {shown(order_id, 80)} were sent")
+        return self._fills_of(rows)
+
+    def _fill_rows(self, order_id: VenueOrderId, *, isolated: bool) -> list[trading.UserTrade] | None:
+        """None when the venue does not know the order in that scope."""
+        rows: list[trading.UserTrade] = []
         for historical in (True, False):
-            asked = params.OrderIdParams(order_id=order_id, sorting="asc", historical=historical)
-            if isolated:
-                asked = params.OrderIdParams(order_id=order_id, sorting="asc", historical=historical, isolated=True)
+            asked = params.OrderIdParams(
+                order_id=order_id, sorting="asc", historical=historical, isolated=True if isolated else UNSET
+            )
             try:
                 rows += self._link.read("private/get_user_trades_by_order", asked, _Trades).body
             except VenueRefusedRequest as refused:
                 if refused.reason not in NOT_FOUND:
                     raise
-        if any(row.order_id != order_id for row in rows):
-            raise VenueSpokeStrangely(f"fills of another order than {shown(order_id, 80)} were sent")
-        return self._fills_of(rows)
+                return rows or None
+        return rows
 
     def _fills_of(self, rows: Sequence[trading.UserTrade]) -> tuple[Fill, ...]:
         """Each fill of a perpetual once, by (fee currency, trade id), oldest first; one told in two ways is an error."""
@@ -223,34 +216,6 @@ class Lists:
         sizes = self._catalogue.sizes_with(row.instrument_name for row in ours)
         with strangeness("the list of fills"):
             return convert_orders.fills_from(ours, sizes)
-
-    def _trades(self, start: datetime, *, historical: bool) -> list[trading.UserTrade]:
-        """One window from `start` on. Pages begin at the last moment seen, so none is lost and some come twice."""
-        pages = Pages("fills")
-        found: list[trading.UserTrade] = []
-        at = millis(start)
-        end = millis(self._clock.now() + _AHEAD)
-        while True:
-            asked = params.TradesParams(
-                currency=CURRENCY,
-                kind="future",
-                start_timestamp=at,
-                end_timestamp=end,
-                count=ROWS,
-                sorting="asc",
-                historical=historical,
-            )
-            got = self._link.read("private/get_user_trades_by_currency_and_time", asked, trading.UserTrades)
-            rows = got.body.trades
-            if not isinstance(rows, tuple):
-                raise VenueSpokeStrangely("the list of fills has no rows at all, not even none")
-            found += rows
-            more = got.body.has_more is True or (got.body.has_more is not False and len(rows) >= ROWS)
-            if not more:
-                return found
-            last = _latest(rows)
-            pages.turn(str(last), rows=len(rows))
-            at = last
 
 
 def joined(parts: Sequence[Listing], *, what: str) -> Listing:
@@ -286,23 +251,6 @@ def _became(fired: VenueOrder, listing: Listing) -> VenueOrder | None:
 def moved_on(order: VenueOrder) -> bool:
     """A trigger that fired is no order any more: what it became is another, listed under an id of its own."""
     return order.raw_status == "triggered"
-
-
-def all_older(rows: Sequence[trading.Order], start: datetime) -> bool:
-    """True when the page runs newest first and ends before `start`: what follows is older still."""
-    made = [row.creation_timestamp for row in rows]
-    told = [at for at in made if isinstance(at, int)]
-    newest_first = len(told) == len(made) and told == sorted(told, reverse=True)
-    return newest_first and bool(told) and told[-1] < millis(start)
-
-
-def _latest(rows: Sequence[trading.UserTrade]) -> int:
-    if not rows:
-        raise VenueSpokeStrangely("the list of fills is incomplete: a page without rows promises more")
-    last = max((row.timestamp for row in rows if isinstance(row.timestamp, int)), default=None)
-    if last is None:
-        raise VenueSpokeStrangely("the list of fills is incomplete: its rows tell no time")
-    return last
 
 
 def _foreign(row: trading.Order) -> ForeignOrder:

@@ -20,8 +20,9 @@ from perpsctl.exchange.global_derivatives.link import Got, Link
 from perpsctl.exchange.global_derivatives.readiness import Readiness
 from perpsctl.wire.global_derivatives import accounts, convert_accounts, params
 from perpsctl.wire.guard import WireError
+from perpsctl.wire.reading import no_two_alike
 
-__all__ = ["Money", "key_facts_of"]
+__all__ = ["Money", "key_facts_of", "own_rows"]
 
 _GRAVITY = (
     MarginLevel.BASE,
@@ -46,8 +47,7 @@ class Money:
     def account(self) -> AccountView:
         """Equity, margins and PnL in USDC, isolated positions included."""
         got = self.summaries()
-        rows = [row for row in got.body.summaries or () if row.currency == CURRENCY]
-        cross = [row for row in rows if row.isolated is not True]
+        cross = own_rows(got.body)
         if not cross:
             raise VenueRefusedRequest(
                 f"the account has no {CURRENCY} balance",
@@ -57,7 +57,7 @@ class Money:
         with strangeness("the account summary"):
             if len(cross) > 1:
                 raise WireError(f"the {CURRENCY} account is told twice")
-            views = [convert_accounts.account_from(row, got.answer.asked) for row in rows]
+            views = [convert_accounts.account_from(row, got.answer.asked) for row in (*cross, *isolated_rows(got.body))]
         return together(views, got.answer.asked)
 
     def summaries(self) -> Got[accounts.AccountSummaries]:
@@ -67,9 +67,9 @@ class Money:
         if not isinstance(got.body.summaries, tuple):
             with strangeness("the account summaries"):
                 raise WireError("no summaries in the answer")
-        own = next((row for row in got.body.summaries if row.currency == CURRENCY and row.isolated is not True), None)
-        if own is not None:
-            self._keep(own)
+        own = own_rows(got.body)
+        if own:
+            self._keep(own[0])
         return got
 
     def _keep(self, row: accounts.AccountSummary) -> None:
@@ -82,6 +82,24 @@ class Money:
             Bucket.GENERAL: _at_most(_rate(told.plain), DEFAULT_RATES[Bucket.GENERAL]),
         }
         self._link.rpc.credits.adopt({bucket: rate for bucket, rate in rates.items() if rate is not None})
+
+
+def own_rows(body: accounts.AccountSummaries) -> list[accounts.AccountSummary]:
+    """The account's own rows in USDC; one is right."""
+    return [row for row in body.summaries or () if row.currency == CURRENCY and row.isolated is not True]
+
+
+def isolated_rows(body: accounts.AccountSummaries) -> list[accounts.AccountSummary]:
+    """The USDC rows of the isolated slots that are bound now. WireError for a slot told twice, or without such a row."""
+    slots = body.isolated_account_summaries or ()
+    no_two_alike((str(slot.id) for slot in slots), "isolated slot")
+    found: list[accounts.AccountSummary] = []
+    for slot in slots:
+        rows = [row for row in slot.summaries or () if row.currency == CURRENCY]
+        if len(rows) != 1:
+            raise WireError(f"an isolated slot tells {len(rows)} {CURRENCY} accounts")
+        found += rows
+    return found
 
 
 def _rate(told: convert_accounts.Budget | None) -> Rate | None:

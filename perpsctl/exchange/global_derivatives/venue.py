@@ -35,7 +35,7 @@ from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.global_derivatives.estimates import estimate
 from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.listings import Lists, joined, moved_on, standing
-from perpsctl.exchange.global_derivatives.money import Money, key_facts_of
+from perpsctl.exchange.global_derivatives.money import Money, key_facts_of, own_rows
 from perpsctl.exchange.global_derivatives.readiness import Readiness
 from perpsctl.exchange.global_derivatives.rpc import Rpc
 from perpsctl.exchange.global_derivatives.session import Session
@@ -224,10 +224,9 @@ class GlobalDerivativesVenue:
     def fees(self) -> Fees:
         """The highest fees over the perpetuals: the account's own where it is told, else the instruments'."""
         self._catalogue.products()
-        rows = self._money.summaries().body.summaries or ()
-        own = next((row for row in rows if row.currency == CURRENCY and row.isolated is not True), None)
+        own = own_rows(self._money.summaries().body)
         with strangeness("the fees"):
-            return convert_accounts.fees_from(own, self._catalogue.instruments)
+            return convert_accounts.fees_from(own[0] if own else None, self._catalogue.instruments)
 
     def margin_window(self) -> MarginWindow:
         """This venue has no margin windows: its rates depend on size, not on the hour (api/venues.md section 3)."""

@@ -176,8 +176,15 @@ class AccountSummary(Body, frozen=True, kw_only=True):
     fees: dict[str, IndexFees] | UnsetType = UNSET
 
 
+class SlotSummaries(Body, frozen=True, kw_only=True):
+    """One isolated slot that is bound now; `id` is its account, the figures stand in its rows by currency."""
+
+    id: Whole = UNSET
+    summaries: tuple[AccountSummary, ...] | UnsetType = UNSET
+
+
 class AccountSummaries(Body, frozen=True, kw_only=True):
-    """`private/get_account_summaries`."""
+    """`private/get_account_summaries`; isolated slots stand apart (guide on isolated positions, 2026-09-24)."""
 
     id: Whole = UNSET
     type: Text = UNSET
@@ -194,6 +201,7 @@ class AccountSummaries(Body, frozen=True, kw_only=True):
     self_trading_reject_mode: Text = UNSET
     referrer_id: Text = UNSET
     summaries: tuple[AccountSummary, ...] | UnsetType = UNSET
+    isolated_account_summaries: tuple[SlotSummaries, ...] | UnsetType = UNSET
 
 
 class Subaccount(Body, frozen=True, kw_only=True):

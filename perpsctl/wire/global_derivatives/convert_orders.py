@@ -112,6 +112,23 @@ def _source(body: trading.Order) -> str:
     return next((name for name, on in flags if on is True), "")
 
 
+def order_of_trigger(entry: trading.TriggerEntry) -> trading.Order:
+    """A row of the trigger history as the waiting order it tells of: its own id is `trigger_order_id`, where there is one.
+
+    `order_id` is then what it made, an order by itself. What waited has filled nothing (reference 8.2, 2026-11-22).
+    """
+    own = entry.order_id if is_absent(entry.trigger_order_id) else entry.trigger_order_id
+    terms = ("instrument_name", "direction", "amount", "price", "label", "order_type", "post_only", "reduce_only")
+    of_trigger = ("order_state", "trigger", "trigger_price", "trigger_offset", "is_secondary_oto")
+    return trading.Order(
+        order_id=own,
+        filled_amount=NO_SIZE,
+        creation_timestamp=entry.timestamp,
+        last_update_timestamp=entry.last_update_timestamp,
+        **{name: getattr(entry, name) for name in (*terms, *of_trigger)},
+    )
+
+
 def waited_as(body: trading.Order) -> VenueOrderId | None:
     """The id of the waiting order this one came from, None when it came from none: one intent, two ids."""
     return None if is_absent(body.trigger_order_id) else order_id(body.trigger_order_id, "trigger_order_id")

@@ -16,7 +16,7 @@ from perpsctl.domain.errors import (
 )
 from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.market import MarkSource, PriceLimits
-from perpsctl.domain.numbers import Price
+from perpsctl.domain.numbers import NO_SIZE, Price
 from perpsctl.domain.orders import OrderStatus, OrderType
 from perpsctl.domain.ports import Sought
 from perpsctl.domain.quantize import quantize
@@ -55,6 +55,9 @@ HISTORY = "private/get_order_history_by_currency"
 TRADES = "private/get_user_trades_by_currency_and_time"
 BY_LABEL = "private/get_order_state_by_label"
 OPEN_BY_LABEL = "private/get_open_orders_by_label"
+TRIGGERS = "private/get_trigger_order_history"
+SUBACCOUNTS = "private/get_subaccounts"
+SUMMARIES = "private/get_account_summaries"
 HOUR_MS = 3_600_000
 
 
@@ -69,6 +72,8 @@ def ready(clock: FakeClock | None = None, **more: Any) -> tuple[GlobalDerivative
     for method in (OPEN, HISTORY, BY_LABEL, OPEN_BY_LABEL):
         gateway.on(method, [[]])
     gateway.on(TRADES, {"trades": [], "has_more": False})
+    gateway.on(TRIGGERS, {"entries": [], "continuation": None})
+    gateway.on(SUBACCOUNTS, [[{"id": 7, "type": "main", "isolated": None}]])
     gateway.on("private/get_user_trades_by_order", [[]])
     return venue, gateway
 
@@ -268,18 +273,29 @@ def test_the_venues_clock_counts_half_the_flight_as_doubt() -> None:
 
 def test_equity_is_usdc_cross_and_isolated_together() -> None:
     venue, gateway = ready()
-    rows = [
-        summary_body(currency="BTC", equity=5),
-        summary_body(),
-        summary_body(
-            isolated=True, equity=50, balance=49, session_upl=1, initial_margin=5, maintenance_margin=2, limits=...
-        ),
-    ]
-    gateway.on("private/get_account_summaries", {"id": 7, "summaries": rows})
+    rows = [summary_body(currency="BTC", equity=5), summary_body()]
+    slot = summary_body(equity=50, balance=49, session_upl=1, initial_margin=5, maintenance_margin=2, limits=...)
+    isolated = [{"id": 8, "summaries": [summary_body(currency="BTC", equity=3, limits=...), slot]}]
+    gateway.on(SUMMARIES, {"id": 7, "summaries": rows, "isolated_account_summaries": isolated})
     account = venue.account()
     assert [account.equity, account.balance, account.unrealised] == [Decimal(1050), Decimal(1039), Decimal(11)]
     assert [account.initial_margin, account.available_margin] == [Decimal(105), Decimal(900)]
     assert gateway.to("private/get_account_summaries")[0].params == {"extended": True, "include_isolated": True}
+
+
+@pytest.mark.parametrize(
+    "isolated",
+    [
+        [{"id": 8, "summaries": [summary_body()]}, {"id": 8, "summaries": [summary_body()]}],
+        [{"id": 8, "summaries": []}],
+        [{"id": 8, "summaries": [summary_body(), summary_body()]}],
+    ],
+)
+def test_a_slot_told_twice_or_without_its_money_makes_no_equity(isolated: list[dict[str, Any]]) -> None:
+    venue, gateway = ready()
+    gateway.on(SUMMARIES, {"id": 7, "summaries": [summary_body()], "isolated_account_summaries": isolated})
+    with pytest.raises(VenueSpokeStrangely):
+        venue.account()
 
 
 @pytest.mark.parametrize("rows", [[], [summary_body(currency="BTC")], [summary_body(isolated=True)]])
@@ -417,7 +433,117 @@ def test_orders_since_join_open_recent_and_old_and_read_every_page() -> None:
     gateway.on(OPEN, [[order_body()]])
     found = venue.orders_since(NOW - timedelta(hours=1))
     assert len(found.orders) == 1 + 1500 + 1
-    assert found.pages == 4
+    assert found.pages == 5
+
+
+SLOTS = [
+    {"id": 7, "type": "main", "isolated": None, "isolated_margin_instrument": None},
+    {"id": 8, "type": "subaccount", "isolated": True, "isolated_margin_instrument": BTC},
+    {"id": 9, "type": "subaccount", "isolated": True, "isolated_margin_instrument": None},
+    {"id": 10, "type": "subaccount", "isolated": False, "isolated_margin_instrument": None},
+]
+
+
+def test_orders_and_fills_of_every_isolated_slot_are_read_by_its_id_given_back_or_not() -> None:
+    """No flag gathers histories (guide on isolated positions, 2026-09-24); an ordinary subaccount is not ours."""
+    venue, gateway = ready()
+    gateway.on(SUBACCOUNTS, [SLOTS])
+
+    def of_slot(call: Call) -> list[dict[str, Any]]:
+        slot = call.params.get("subaccount_id", 0)
+        return [] if call.params["historical"] else [order_body(order_id=f"USDC-{slot}", order_state="filled")]
+
+    gateway.on(HISTORY, of_slot)
+    gateway.on(
+        TRADES,
+        lambda call: {
+            "trades": [trade_body(str(call.params.get("subaccount_id", 0)), order_id="x")],
+            "has_more": False,
+        },
+    )
+    assert {order.venue_order_id for order in venue.orders_since(NOW).orders} == {"USDC-0", "USDC-8", "USDC-9"}
+    assert [fill.trade_id for fill in venue.fills(since=NOW)] == ["0", "8", "9"]
+    assert {call.params.get("subaccount_id") for call in gateway.to(HISTORY)} == {None, 8, 9}
+
+
+@pytest.mark.parametrize("method", [SUBACCOUNTS, TRIGGERS, HISTORY])
+def test_L5_orders_since_are_never_a_shorter_list_when_a_part_cannot_be_read(method: str) -> None:
+    venue, gateway = ready(reads=RetryPolicy(attempts=1, total=timedelta(seconds=5)))
+    gateway.on(method, [Refusal(code=13028, message="temporarily_unavailable")])
+    with pytest.raises(VenueUnreachable):
+        venue.orders_since(NOW - timedelta(hours=1))
+
+
+def test_L5_fills_are_never_a_shorter_list_when_the_slots_are_not_known() -> None:
+    venue, gateway = ready(reads=RetryPolicy(attempts=1, total=timedelta(seconds=5)))
+    gateway.on(SUBACCOUNTS, [Refusal(code=13028, message="temporarily_unavailable")])
+    with pytest.raises(VenueUnreachable):
+        venue.fills(since=NOW)
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    """A row of the trigger history."""
+    body: dict[str, Any] = {
+        "trigger_order_id": "USDC-SLTS-1",
+        "order_id": "USDC-2",
+        "instrument_name": BTC,
+        "direction": "sell",
+        "order_type": "stop_limit",
+        "order_state": "rejected:reduce_direction",
+        "request": "trigger:order",
+        "price": 58900,
+        "amount": 0.02,
+        "label": LABEL,
+        "trigger": "mark_price",
+        "trigger_price": 59000,
+        "reduce_only": True,
+        "timestamp": NOW_MS,
+        "last_update_timestamp": NOW_MS,
+    }
+    return {name: value for name, value in (body | changes).items() if value is not ...}
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "reason"),
+    [
+        ("rejected:reduce_direction", OrderStatus.FAILED, "reduce_direction"),
+        ("cancelled", OrderStatus.CANCELLED, ""),
+        ("triggered", OrderStatus.OPEN, ""),
+    ],
+)
+def test_a_waiting_order_that_ended_is_told_with_its_own_id_and_its_reason(
+    state: str, status: OrderStatus, reason: str
+) -> None:
+    venue, gateway = ready()
+    gateway.on(TRIGGERS, {"entries": [entry(order_state=state)], "continuation": None})
+    (order,) = venue.orders_since(NOW - timedelta(hours=1)).orders
+    assert (order.venue_order_id, order.status, order.reason) == ("USDC-SLTS-1", status, reason)
+    assert (order.stop_price, order.limit_price, order.filled) == (Price(Decimal(59000)), Price(Decimal(58900)), NO_SIZE)
+    assert (order.succeeds, order.type) == (None, OrderType.STOP_LIMIT)
+
+
+def test_E21_the_trigger_history_is_read_to_its_last_page_or_is_an_error() -> None:
+    venue, gateway = ready()
+    pages = {None: ("USDC-SLTS-1", "a"), "a": ("USDC-SLTS-2", "b"), "b": ("USDC-SLTS-3", None)}
+
+    def page(call: Call) -> dict[str, Any]:
+        order_id, more = pages[call.params.get("continuation")]
+        return {"entries": [entry(trigger_order_id=order_id)], "continuation": more}
+
+    gateway.on(TRIGGERS, page)
+    assert len(venue.orders_since(NOW - timedelta(hours=1)).orders) == 3
+    pages["b"] = ("USDC-SLTS-3", "a")
+    with pytest.raises(VenueSpokeStrangely, match="incomplete"):
+        venue.orders_since(NOW - timedelta(hours=1))
+
+
+def test_the_fills_of_an_order_not_found_as_cross_are_asked_for_as_isolated() -> None:
+    venue, gateway = ready()
+    gateway.on(
+        "private/get_user_trades_by_order",
+        lambda call: [trade_body()] if call.params.get("isolated") else Refusal(code=10004),
+    )
+    assert [fill.trade_id for fill in venue.fills(venue_order_id=ONE)] == ["1"]
 
 
 def test_orders_since_end_early_only_where_rows_run_newest_first() -> None:
