@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from msgspec import UNSET
-
 from perpsctl.domain.errors import VenueSpokeStrangely
 from perpsctl.domain.ports import Clock
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY
@@ -19,6 +17,7 @@ from perpsctl.exchange.global_derivatives.moments import millis
 from perpsctl.exchange.global_derivatives.slots import AGE_FOR_FILLS, Slots
 from perpsctl.exchange.pages import Pages
 from perpsctl.wire.global_derivatives import params, trading
+from perpsctl.wire.global_derivatives.common import said
 
 __all__ = ["ROWS", "Histories"]
 
@@ -51,7 +50,7 @@ class Histories:
         found: list[Got[trading.TriggerHistory]] = []
         cursor: str | None = None
         while True:
-            asked = params.OrdersParams(currency=CURRENCY, count=ROWS, continuation=UNSET if cursor is None else cursor)
+            asked = params.OrdersParams(currency=CURRENCY, count=ROWS, continuation=said(cursor))
             got = self._link.read("private/get_trigger_order_history", asked, trading.TriggerHistory)
             rows, told = got.body.entries, got.body.continuation
             if not isinstance(rows, tuple):
@@ -80,7 +79,7 @@ class Histories:
                 include_old=True,
                 include_unfilled=True,
                 historical=historical,
-                subaccount_id=UNSET if slot is None else slot,
+                subaccount_id=said(slot),
             )
             got = self._link.read("private/get_order_history_by_currency", asked, _Orders)
             found.append(got)
@@ -103,7 +102,7 @@ class Histories:
                 count=ROWS,
                 sorting="asc",
                 historical=historical,
-                subaccount_id=UNSET if slot is None else slot,
+                subaccount_id=said(slot),
             )
             got = self._link.read("private/get_user_trades_by_currency_and_time", asked, trading.UserTrades)
             rows = got.body.trades

@@ -8,8 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from msgspec import UNSET
-
 from perpsctl.domain.errors import VenueRefusedRequest, VenueSpokeStrangely
 from perpsctl.domain.ids import ClientOrderId, VenueOrderId
 from perpsctl.domain.orders import Fill, VenueOrder
@@ -23,6 +21,7 @@ from perpsctl.exchange.global_derivatives.moments import EPOCH
 from perpsctl.exchange.listing import ForeignOrder, Listing, merged
 from perpsctl.exchange.pacing import Priority
 from perpsctl.wire.global_derivatives import convert_orders, params, trading
+from perpsctl.wire.global_derivatives.common import said
 
 __all__ = ["NOT_FOUND", "Lists", "joined", "moved_on", "standing"]
 
@@ -108,7 +107,7 @@ class Lists:
         return order_id in self._isolated
 
     def _state(self, order_id: VenueOrderId, priority: Priority, *, isolated: bool) -> VenueOrder | None:
-        asked = params.OrderIdParams(order_id=order_id, isolated=True if isolated else UNSET)
+        asked = params.OrderIdParams(order_id=order_id, isolated=said(True if isolated else None))
         try:
             got = self._link.read("private/get_order_state", asked, trading.Order, priority=priority)
         except VenueRefusedRequest as refused:
@@ -200,7 +199,7 @@ class Lists:
         rows: list[trading.UserTrade] = []
         for historical in (True, False):
             asked = params.OrderIdParams(
-                order_id=order_id, sorting="asc", historical=historical, isolated=True if isolated else UNSET
+                order_id=order_id, sorting="asc", historical=historical, isolated=said(True if isolated else None)
             )
             try:
                 rows += self._link.read("private/get_user_trades_by_order", asked, _Trades).body

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from perpsctl.domain.numbers import plain
 from perpsctl.wire import guard
@@ -46,6 +46,11 @@ class OrderPrice:
 
     def __repr__(self) -> str:
         return f"OrderPrice({MARKET_PRICE if self.value is None else plain(self.value)})"
+
+
+def said(value: T | None) -> T | UnsetType:
+    """A parameter: left out where there is nothing to say."""
+    return UNSET if value is None else value
 
 
 def read_custom(wanted: type, value: Any) -> object:
