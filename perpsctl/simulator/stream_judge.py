@@ -14,6 +14,7 @@ from perpsctl.simulator.bookfeed import BookFeed, Sides, Version
 CONNECTIONS_KEPT = 500
 MARKS_KEPT = 20_000
 STRUCK_KEPT = 500
+PAST_KEPT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,15 @@ class StreamJudge:
     def __init__(self) -> None:
         self._numbers = count(1)
         self._kept: deque[Connection] = deque(maxlen=CONNECTIONS_KEPT)
+        self._past: dict[tuple[str, str], deque[bytes]] = {}
+
+    def remember(self, socket: str, channel: str, frame: bytes) -> None:
+        """An update was told: who subscribes later may be told it once more (W8)."""
+        self._past.setdefault((socket, channel), deque(maxlen=PAST_KEPT)).append(frame)
+
+    def past(self, socket: str, channel: str, count: int) -> list[bytes]:
+        """The last updates of a channel, oldest first."""
+        return list(self._past.get((socket, channel), ()))[-count:] if count else []
 
     def opened(self, socket: str, client_ip: str, at: datetime) -> Connection:
         """A connection stands."""
@@ -132,3 +142,4 @@ class StreamJudge:
     def forget(self) -> None:
         """A reset: the connections of the account before are nobody's business; numbers go on."""
         self._kept.clear()
+        self._past.clear()

@@ -38,6 +38,7 @@ class UserChannel:
     interval: timedelta
     told: int
     due: datetime
+    kind: str = "user"
 
     def messages(self, state: GatewayState, now: datetime) -> list[object]:
         """The `data` of each message that is due, in order."""

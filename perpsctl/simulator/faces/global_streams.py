@@ -5,16 +5,19 @@ section 12, 2026-11-22). `raw` needs a login and is therefore dropped without a 
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from perpsctl.simulator.bookfeed import BookFeed, Change, from_nothing, merged
 from perpsctl.simulator.faces.global_market import book_row, change_id, tape_row, ticker_row
 from perpsctl.simulator.faces.global_rows import Row, fine
 from perpsctl.simulator.gateway.funding import EIGHT_HOURS_US
 from perpsctl.simulator.gateway.refusal import RpcError
 from perpsctl.simulator.gateway.state import GatewayState
+from perpsctl.simulator.outlet import Outlet
+from perpsctl.simulator.state import State
 from perpsctl.simulator.tape import micros
 
 BOOK_LEVELS = 200
@@ -36,7 +39,9 @@ _NOT_SERVED = re.compile(
     re.ASCII,
 )
 _QUOTED = ("best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")
-Levels = dict[Decimal, Decimal]
+STALE_BY = 10_000  # change ids: ten steps of the path
+NUMBER_HERE, PREVIOUS_HERE = 911_111_111_111_117, 922_222_222_222_227  # places in a frame built beforehand
+_MOMENT_US = 20_000
 
 
 @dataclass(slots=True)
@@ -44,6 +49,8 @@ class Image:
     """A channel whose every message is a whole image, sent when it differs from the last one."""
 
     name: str
+    kind: str
+    product_id: str
     interval: timedelta
     due: datetime
     make: Callable[[GatewayState], Row]
@@ -68,28 +75,89 @@ class BookChannel:
     product_id: str
     interval: timedelta
     due: datetime
+    feeds: "BookFeeds"
+    outlet: Outlet
+    kind: str = "book"
+    _feed: BookFeed | None = None
+    _version: int = -1
     _change_id: int | None = None
-    _bids: Levels = field(default_factory=dict)
-    _asks: Levels = field(default_factory=dict)
+    _heals_at: datetime | None = None  # W9: until then nothing more of the book comes
 
     def messages(self, state: GatewayState, now: datetime) -> list[object]:
-        if now < self.due:
+        if now < self.due or (self._heals_at is not None and now < self._heals_at):
             return []
-        row = book_row(state, self.product_id, BOOK_LEVELS)
-        bids, asks = _levels(row["bids"]), _levels(row["asks"])
-        first = self._change_id is None
-        told: Row = {"bids": _moved(self._bids, bids), "asks": _moved(self._asks, asks)}
-        if not first and not told["bids"] and not told["asks"]:
+        feed = self.feeds.of(state, self.product_id)
+        known = feed is self._feed and self._heals_at is None
+        versions = feed.since(self._version) if known else None
+        newest = feed.newest.number
+        if versions is None:
+            self._feed, self._heals_at = feed, None
+            return [self._told(state, feed, "snapshot", from_nothing(feed.sides), newest)]
+        changes = merged(versions)
+        if not changes:
+            self._version = newest
             return []
-        previous, self._change_id = self._change_id, max(change_id(state), (self._change_id or 0) + 1)
-        self._bids, self._asks, self.due = bids, asks, now + self.interval
+        bad = self.outlet.bad_book(self.product_id, now, newest)
+        if bad is not None:
+            self._heals_at = now + timedelta(seconds=int(bad.params["seconds"]))
+            return [self._bad(state, feed, str(bad.params["form"]), newest)]
+        return [self._told(state, feed, "change", changes, newest)]
+
+    def _told(self, state: GatewayState, feed: BookFeed, kind: str, changes: Sequence[Change], version: int) -> Row:
+        """A message of the truth; the judge is told what version it leads to."""
+        previous, self._change_id = self._change_id, max(version, (self._change_id or 0) + 1)
+        self._version, self.due = version, self.feeds.now + self.interval
+        self.outlet.record.mark(feed, self._change_id, version)
+        return self._row(state, kind, changes, self._change_id, previous)
+
+    def _row(self, state: GatewayState, kind: str, changes: Sequence[Change], number: int, previous: int | None) -> Row:
+        chain: Row = {} if kind == "snapshot" else {"prev_change_id": previous}
         head: Row = {
-            "type": "snapshot" if first else "change",
-            "timestamp": micros(now) // 1000,
+            "type": kind,
+            "timestamp": micros(state.now) // 1000,
             "instrument_name": self.product_id,
-            "change_id": self._change_id,
+            "change_id": number,
         }
-        return [head | ({} if first else {"prev_change_id": previous}) | told]
+        return head | chain | self._sides(state, changes)
+
+    def _sides(self, state: GatewayState, changes: Sequence[Change]) -> Row:
+        price, unit = state.markets[self.product_id].price_of, state.products[self.product_id].unit_size
+        sides: tuple[list[object], list[object]] = ([], [])
+        for change in changes:
+            word = "delete" if not change.after else "change" if change.before else "new"
+            sides[0 if change.bid else 1].append([word, price(change.ticks), change.after * unit])
+        return {"bids": sides[0], "asks": sides[1]}
+
+    def _bad(self, state: GatewayState, feed: BookFeed, form: str, newest: int) -> Row:
+        """A message that is no truth (W9); the chain holds, but for a snapshot older than the changes."""
+        bids, asks = feed.sides
+        previous = self._change_id or 0
+        if form == "stale_snapshot":
+            old = feed.at(newest - STALE_BY) or feed.at(self._version)
+            if old is not None:
+                row = self._row(state, "snapshot", from_nothing(old[1]), min(old[0].number, previous - 1), None)
+                return row | {"timestamp": micros(old[0].at) // 1000}
+        self._change_id = max(newest, previous + 1)
+        if form == "crossed" and bids and asks:
+            return self._row(state, "change", [Change(True, min(asks) + 2, 0, 1)], self._change_id, previous)
+        gone = [Change(each.bid, each.ticks, each.after, 0) for each in from_nothing(feed.sides)]
+        return self._row(state, "change", gone, self._change_id, previous)
+
+    def flood_row(self, state: GatewayState) -> Row | None:
+        """A change that tells what is known already, its numbers to be filled in; None without a whole book."""
+        feed = self._feed
+        if feed is None or self._heals_at is not None or self._version != feed.newest.number:
+            return None
+        bids, asks = feed.sides
+        known = [Change(True, ticks, bids[ticks], bids[ticks]) for ticks in ([max(bids)] if bids else [])]
+        known += [Change(False, ticks, asks[ticks], asks[ticks]) for ticks in ([min(asks)] if asks else [])]
+        return self._row(state, "change", known, NUMBER_HERE, PREVIOUS_HERE) if known else None
+
+    def number(self, count: int) -> range:
+        """The next `count` change ids of this channel are given away; each message's predecessor is one below."""
+        first = (self._change_id or 0) + 1
+        self._change_id = first + count - 1
+        return range(first, first + count)
 
 
 @dataclass(slots=True)
@@ -101,6 +169,7 @@ class TradesChannel:
     interval: timedelta
     due: datetime
     seen: datetime
+    kind: str = "trades"
 
     def messages(self, state: GatewayState, now: datetime) -> list[object]:
         if now < self.due:
@@ -116,61 +185,125 @@ class TradesChannel:
 Stream = Image | BookChannel | TradesChannel
 
 
-class Streams:
-    """The channels by name."""
+class BookFeeds:
+    """The books of one account, made once for all subscribers. Guarded by the exchange's lock."""
 
-    @staticmethod
-    def channel(name: str, state: GatewayState, now: datetime) -> Stream | None:
+    def __init__(self) -> None:
+        self.now = datetime.fromtimestamp(0, UTC)
+        self._state: GatewayState | None = None
+        self._feeds: dict[str, tuple[Decimal, BookFeed]] = {}
+        self._rows: dict[tuple[str, str], tuple[tuple[int, int], Row]] = {}
+
+    def enter(self, state: GatewayState, now: datetime) -> None:
+        """These are the account and the time; after a reset everything is made anew."""
+        self.now = now
+        if state is not self._state:
+            self._state = state
+            self._feeds.clear()
+            self._rows.clear()
+
+    def of(self, state: GatewayState, product_id: str) -> BookFeed:
+        """The versions up to now; another feed after the price grid changed."""
+        step = state.products[product_id].price_increment
+        known = self._feeds.get(product_id)
+        if known is None or known[0] != step:
+            feed = BookFeed(product_id, BOOK_LEVELS, lambda at: max(1, change_id(_gateway(at))))
+            known = self._feeds[product_id] = (step, feed)
+        known[1].refresh(state)
+        return known[1]
+
+    def row(self, what: str, state: GatewayState, product_id: str, make: Callable[[], Row]) -> Row:
+        """A row made at most once in a moment, whoever asks for it."""
+        key = (state.host_us // _MOMENT_US, state.event_count)
+        known = self._rows.get((what, product_id))
+        if known is None or known[0] != key:
+            known = self._rows[what, product_id] = (key, make())
+        return known[1]
+
+
+def _gateway(state: State) -> GatewayState:
+    assert isinstance(state, GatewayState)
+    return state
+
+
+class Streams:
+    """The channels by name, and what their subscribers share."""
+
+    def __init__(self) -> None:
+        self.feeds = BookFeeds()
+
+    def channel(self, name: str, state: GatewayState, now: datetime, outlet: Outlet) -> Stream | None:
         """The subscription behind a name; None for what is silently dropped. RpcError 10033 for what is not served."""
         if _NOT_SERVED.fullmatch(name):
             raise RpcError(10033, None, {"reason": "this exchange does not serve the channel"})
         for pattern, make in _MAKERS:
             found = pattern.fullmatch(name)
             if found is not None:
-                return make(name, found, now) if found["product"] in state.products else None
+                asked = _Asked(name, found, now, self.feeds, outlet)
+                return make(asked) if found["product"] in state.products else None
         return None
 
 
-def _book(name: str, found: re.Match[str], now: datetime) -> Stream:
-    return BookChannel(name=name, product_id=found["product"], interval=INTERVALS[found["interval"]], due=now)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One name that was understood."""
+
+    name: str
+    found: re.Match[str]
+    now: datetime
+    feeds: BookFeeds
+    outlet: Outlet
+
+    @property
+    def product_id(self) -> str:
+        return self.found["product"]
+
+    def image(self, kind: str, interval: str, make: Callable[[GatewayState], Row]) -> Image:
+        return Image(self.name, kind, self.product_id, INTERVALS[interval], self.now, make)
 
 
-def _top(name: str, found: re.Match[str], now: datetime) -> Stream:
-    product_id, depth = found["product"], int(found["depth"])
+def _book(asked: _Asked) -> Stream:
+    interval = INTERVALS[asked.found["interval"]]
+    return BookChannel(asked.name, asked.product_id, interval, asked.now, asked.feeds, asked.outlet)
+
+
+def _top(asked: _Asked) -> Stream:
+    product_id, depth = asked.product_id, int(asked.found["depth"])
 
     def image(state: GatewayState) -> Row:
-        row = book_row(state, product_id, depth)
+        row = asked.feeds.row(f"top {depth}", state, product_id, lambda: book_row(state, product_id, depth))
         kept = ("timestamp", "instrument_name", "change_id", "bids", "asks")
         return {key: row[key] for key in kept}
 
-    return Image(name=name, interval=INTERVALS[found["interval"]], due=now, make=image)
+    return asked.image("book", asked.found["interval"], image)
 
 
-def _ticker(name: str, found: re.Match[str], now: datetime) -> Stream:
-    product_id = found["product"]
-    return Image(
-        name=name, interval=INTERVALS[found["interval"]], due=now, make=lambda state: ticker_row(state, product_id)
-    )
-
-
-def _quote(name: str, found: re.Match[str], now: datetime) -> Stream:
-    product_id = found["product"]
+def _ticker(asked: _Asked) -> Stream:
+    product_id = asked.product_id
 
     def image(state: GatewayState) -> Row:
-        row = ticker_row(state, product_id)
+        return asked.feeds.row("ticker", state, product_id, lambda: ticker_row(state, product_id))
+
+    return asked.image("ticker", asked.found["interval"], image)
+
+
+def _quote(asked: _Asked) -> Stream:
+    product_id = asked.product_id
+
+    def image(state: GatewayState) -> Row:
+        row = asked.feeds.row("ticker", state, product_id, lambda: ticker_row(state, product_id))
         return {key: row[key] for key in ("timestamp", "instrument_name", *_QUOTED)}
 
-    return Image(name=name, interval=INTERVALS["100ms"], due=now, make=image)
+    return asked.image("quote", "100ms", image)
 
 
-def _trades(name: str, found: re.Match[str], now: datetime) -> Stream:
-    return TradesChannel(
-        name=name, product_id=found["product"], interval=INTERVALS[found["interval"]], due=now, seen=now
-    )
+def _trades(asked: _Asked) -> Stream:
+    interval = INTERVALS[asked.found["interval"]]
+    return TradesChannel(name=asked.name, product_id=asked.product_id, interval=interval, due=asked.now, seen=asked.now)
 
 
-def _perpetual(name: str, found: re.Match[str], now: datetime) -> Stream:
-    product_id = found["product"]
+def _perpetual(asked: _Asked) -> Stream:
+    product_id = asked.product_id
 
     def image(state: GatewayState) -> Row:
         at = state.host_us
@@ -178,10 +311,10 @@ def _perpetual(name: str, found: re.Match[str], now: datetime) -> Stream:
         interest = fine(rate.interest(at - EIGHT_HOURS_US, at))
         return {"timestamp": at // 1000, "index_price": rate.index(at), "interest": interest}
 
-    return Image(name=name, interval=INTERVALS[found["interval"]], due=now, make=image)
+    return asked.image("perpetual", asked.found["interval"], image)
 
 
-_MAKERS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str], datetime], Stream]], ...] = (
+_MAKERS: tuple[tuple[re.Pattern[str], Callable[[_Asked], Stream]], ...] = (
     (_BOOK, _book),
     (_TOP, _top),
     (_TICKER, _ticker),
@@ -189,18 +322,3 @@ _MAKERS: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str], datetime], S
     (_TRADES, _trades),
     (_PERPETUAL, _perpetual),
 )
-
-
-def _levels(rows: object) -> Levels:
-    assert isinstance(rows, list)
-    return dict(rows)
-
-
-def _moved(before: Levels, after: Levels) -> list[list[object]]:
-    """What changed, amounts absolute; a snapshot is a change from nothing."""
-    told: list[list[object]] = [
-        ["change" if price in before else "new", price, amount]
-        for price, amount in after.items()
-        if before.get(price) != amount
-    ]
-    return told + [["delete", price, Decimal(0)] for price in before if price not in after]

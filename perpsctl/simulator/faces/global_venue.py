@@ -6,7 +6,7 @@ sockets meet in `GlobalFace.call`; this file adds HTTP's spelling. A token or JW
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
 from perpsctl.simulator.auth import Refusal, verify_login
@@ -19,7 +19,7 @@ from perpsctl.simulator.faces.global_order_reads import ORDER_READS
 from perpsctl.simulator.faces.global_orders import ORDER_WRITES
 from perpsctl.simulator.faces.global_params import Params
 from perpsctl.simulator.faces.global_session import HTTP_LIFETIME, SOCKET_LIFETIME, Login, Session, Tokens, Transport
-from perpsctl.simulator.faces.messages import Reply, Request, word
+from perpsctl.simulator.faces.messages import Reply, Request, whole, word
 from perpsctl.simulator.faces.routes import Needs, Switches
 from perpsctl.simulator.faces.venue_face import Arrival, VenueFace
 from perpsctl.simulator.faults import Effect, EffectKind
@@ -127,11 +127,18 @@ class GlobalFace(VenueFace[GlobalIntake]):
                 raise self._not_served(method, known, session)
             self._draw(session, known, login=self._login_in_force(session))
             self._permit(session, known, effects)
-            with self.exchange.gateway() as core:
+            frozen = self._frozen(method, params)
+            with self.exchange.gateway() as core, core.state.as_of(frozen):
                 return known.answer(Call(core=core, params=given, session=session, now=now, effects=effects))
         except RpcError as refused:
             self._note(self.operation_of(method), str(refused.code))
             raise
+
+    def _frozen(self, method: str, params: Mapping[str, PlainJson]) -> datetime | None:
+        """The instant a read of the market is made as of, where fault M2 froze it."""
+        if method not in PUBLIC:
+            return None
+        return self.exchange.faults.frozen(str(params.get("instrument_name", "")))
 
     @staticmethod
     def _not_served(method: str, known: Method | None, session: Session) -> RpcError:
@@ -160,7 +167,8 @@ class GlobalFace(VenueFace[GlobalIntake]):
         if any(effect.kind in _UNSIGNED for effect in effects):
             raise RpcError(13004)
         now = self.exchange.now()
-        caller = verify_login(params.text("token"), now=now, keys=self.keys)
+        late = sum(whole(effect, "seconds", 0) for effect in effects if effect.kind is EffectKind.LATE_READING)  # W12
+        caller = verify_login(params.text("token"), now=now + timedelta(seconds=late), keys=self.keys)
         if isinstance(caller, Refusal):
             self._note("login", caller.reason)
             raise RpcError(13004)

@@ -19,6 +19,7 @@ from typing import Protocol
 from perpsctl.simulator.exchange import Exchange
 from perpsctl.simulator.faces.global_channels import UserChannel, is_not_served, user_channel
 from perpsctl.simulator.faces.global_session import Session, Transport
+from perpsctl.simulator.faces.global_streams import NUMBER_HERE, PREVIOUS_HERE, BookChannel, BookFeeds
 from perpsctl.simulator.faces.messages import first_of, whole, word
 from perpsctl.simulator.faces.routes import Switches
 from perpsctl.simulator.faults import Effect, EffectKind
@@ -38,6 +39,7 @@ NOT_ALLOWED = "method not in allowlist"
 _NEVER_ARRIVES = frozenset(
     {EffectKind.REFUSE_CONNECTION, EffectKind.DNS_FAILURE, EffectKind.CLOSE_IDLE, EffectKind.REDIRECT}
 )
+_UNSIGNED = frozenset({EffectKind.KEY_EXPIRED, EffectKind.UNAUTHORIZED})
 _PAGE = b"<html><body>Service temporarily unavailable</body></html>"
 
 
@@ -45,6 +47,8 @@ class Channel(Protocol):
     """A subscription that knows what it has to tell."""
 
     name: str
+    kind: str
+    product_id: str
 
     def messages(self, state: GatewayState, now: datetime) -> list[object]:
         """The `data` of each message that is due, in order."""
@@ -75,7 +79,9 @@ class Dispatcher(Protocol):
 class Market(Protocol):
     """The public channels of the streams host."""
 
-    def channel(self, name: str, state: GatewayState, now: datetime) -> Channel | None:
+    feeds: BookFeeds
+
+    def channel(self, name: str, state: GatewayState, now: datetime, outlet: Outlet) -> Channel | None:
         """The subscription behind a name; None for what is silently dropped. RpcError 10033 for what is not served."""
         ...
 
@@ -118,10 +124,12 @@ class GlobalSocket:
         self._later: list[_Later] = []
         self._held: list[tuple[datetime, bytes]] = []
         self._previous = b"{}"
+        self._again: list[bytes] = []  # old updates that come once more (W8)
         with self._exchange.gateway() as core:
             self._account = core.state.account
             name = SocketName.GLOBAL_STREAMS if session.transport is Transport.STREAMS else SocketName.GLOBAL_TRADING
-            self.record = (judge or StreamJudge()).opened(name, session.client_ip, core.state.now)
+            self._judge = StreamJudge() if judge is None else judge
+            self.record = self._judge.opened(name, session.client_ip, core.state.now)
         self._outlet = Outlet(self._exchange.faults, name, self.record)
 
     @property
@@ -146,10 +154,18 @@ class GlobalSocket:
             return [self._refusal(RpcError(code), None, micros(now))]
         if request.method == "public/test":
             self._tested = False
-        effects = self._exchange.faults.wire_effects(self._face.operation_of(request.method))
+        effects = self._exchange.faults.wire_effects(self._operation(request.method))
         if self._kept_out(request, effects, now):
             return []
-        return [*self._answered(request, effects), *self.due()]
+        answer = self._answered(request, effects)
+        if self._outlet.closing is not None and self._cut():
+            return []
+        return [*([] if self._outlet.stalled(now) else answer), *self.due()]
+
+    def _operation(self, method: str) -> str:
+        """What faults of a frame are armed for."""
+        verb = method.rpartition("/")[2]
+        return verb if verb in {"subscribe", "unsubscribe"} else self._face.operation_of(method)
 
     def due(self) -> list[bytes]:
         """What time has brought: late answers, heartbeats, channel messages, and the reasons to close."""
@@ -160,13 +176,57 @@ class GlobalSocket:
             self.closing = Closing(_IDLE, "idle")
             return []
         told = self._belated(now)
+        told, self._again = [*told, *self._again], []
         with self._exchange.gateway() as core:
             if core.state.account != self._account:
                 self.closing = Closing(_RESTARTED, "restart")
                 return []
-            for channel in self._channels.values():
-                told += [rpc.encode_notification(channel.name, data) for data in channel.messages(core.state, now)]
-        return told + self._beats(now)
+            self._outlet.old_enough(now)
+            if self._market is not None:
+                self._market.feeds.enter(core.state, now)
+            for channel in tuple(self._channels.values()):
+                if not self._cut():
+                    told += self._messages(channel, core.state, now)
+            if not self._cut():
+                told += self._flood(core.state, now)
+        return told if self._cut() else told + self._beats(now)
+
+    def _cut(self) -> bool:
+        """True once a fault ended the connection."""
+        if self._outlet.closing is not None and self.closing is None:
+            self.closing = self._outlet.closing
+        return self.closing is not None
+
+    def _messages(self, channel: UserChannel | Channel, state: GatewayState, now: datetime) -> list[bytes]:
+        """What a channel has to tell, as it leaves."""
+        product_id = channel.product_id or ""
+        if self._outlet.mute(channel.kind, product_id):
+            return []
+        frozen = None if channel.kind == "user" else self._exchange.faults.frozen(product_id)
+        with state.as_of(frozen):
+            rows = channel.messages(state, now)
+        told: list[bytes] = []
+        for row in rows:
+            number, snapshot = _number_of(row)
+            frame = rpc.encode_notification(channel.name, row)
+            if not snapshot:
+                self._judge.remember(self._outlet.name, channel.name, frame)
+            told += self._outlet.leave(frame, channel=channel.kind, number=number, now=now, snapshot=snapshot)
+        return told
+
+    def _flood(self, state: GatewayState, now: datetime) -> list[bytes]:
+        """Frames built beforehand but for their numbers (W10)."""
+        books = (each for each in self._channels.values() if isinstance(each, BookChannel))
+        row, book = next(((row, each) for each in books if (row := each.flood_row(state)) is not None), (None, None))
+        count = 0 if row is None else self._outlet.flood_due(now)
+        if not count or book is None:
+            return []
+        frame = rpc.encode_notification(book.name, row)
+        head, rest = frame.split(b"%d" % NUMBER_HERE)
+        middle, tail = rest.split(b"%d" % PREVIOUS_HERE)
+        numbers = book.number(count)
+        self.record.told(book.kind, numbers[-1], count)
+        return [b"%s%d%s%d%s" % (head, number, middle, number - 1, tail) for number in numbers]
 
     def ended(self) -> int:
         """The connection is over, whoever ended it; how many orders that cancelled. Safe to repeat."""
@@ -283,8 +343,13 @@ class GlobalSocket:
             case "public/subscribe" | "public/unsubscribe" | "public/unsubscribe_all" if streams:
                 return self._subscription(method, params)
             case "private/subscribe" | "private/unsubscribe" | "private/unsubscribe_all" if not streams:
-                self._logged_in()
+                self._logged_in(effects)
                 return self._subscription(method, params)
+            case "public/auth" if late := self._outlet.token_late_by(self._now()):
+                reading = Effect(
+                    fault="W12", kind=EffectKind.LATE_READING, params={"seconds": late // timedelta(seconds=1)}
+                )
+                return self._face.call(method, params, self.session, effects=(*effects, reading))
             case "public/subscribe" | "public/unsubscribe" | "public/unsubscribe_all":
                 raise RpcError(-32601, NOT_ALLOWED)  # observed live on the trading host, 2026-09-05
             case "private/subscribe" | "private/unsubscribe" | "private/unsubscribe_all":
@@ -300,7 +365,13 @@ class GlobalSocket:
         self._tested = False
         return "ok"
 
-    def _logged_in(self) -> None:
+    def _logged_in(self, effects: tuple[Effect, ...]) -> None:
+        """RpcError unless a login is in force that may read (faults A2, A3, A5 among the effects)."""
+        if any(effect.kind in _UNSIGNED for effect in effects):
+            raise RpcError(13009)
+        for effect in effects:
+            if effect.kind is EffectKind.SCOPE_REVOKED and word(effect, "scope", "trade") == "view":
+                raise RpcError(13403)
         login = self.session.login
         if login is None or login.expires_at <= self._now():
             raise RpcError(13009, None, {"reason": "not logged in on this transport, or the login has expired"})
@@ -325,14 +396,38 @@ class GlobalSocket:
         with self._exchange.gateway() as core:
             for name in names:
                 channel = self._channel(name, core.state, now)
-                if channel is not None:
-                    self._channels[name] = channel
-                    taken.append(name)
+                if channel is None or self._outlet.cut_at_subscribe(channel.kind, now):
+                    continue
+                how = self._outlet.subscribe_fault(channel.kind, now)
+                if how == "refused":
+                    raise RpcError(13028, "temporarily_unavailable")
+                if how == "wrong_product":
+                    channel = self._elsewhere(channel, core.state, now)
+                if how != "ignored" and channel is not None:
+                    self._channels[channel.name] = channel
+                    taken.append(channel.name)
+                    self._replay(channel, now)
         return taken
+
+    def _elsewhere(
+        self, channel: UserChannel | Channel, state: GatewayState, now: datetime
+    ) -> UserChannel | Channel | None:
+        """The same channel of another product (W7)."""
+        asked = channel.product_id or "any.any"
+        other = next(each for each in reversed(state.products) if each != asked)
+        return self._channel(channel.name.replace(asked, other), state, now)
+
+    def _replay(self, channel: UserChannel | Channel, now: datetime) -> None:
+        past = self._judge.past(self._outlet.name, channel.name, self._outlet.replay(channel.kind, now))
+        self._again += past
+        self.record.replayed += len(past)
 
     def _channel(self, name: str, state: GatewayState, now: datetime) -> UserChannel | Channel | None:
         if self.session.transport is Transport.STREAMS:
-            return None if self._market is None else self._market.channel(name, state, now)
+            if self._market is None:
+                return None
+            self._market.feeds.enter(state, now)
+            return self._market.channel(name, state, now, self._outlet)
         if is_not_served(name):
             raise RpcError(10033, None, {"reason": "this exchange does not serve the channel"})
         return user_channel(name, state, now)
@@ -348,8 +443,19 @@ class GlobalSocket:
             return []
         self._tested = now - self._heard >= self._beat
         self._next_beat = now + self._beat
-        return [rpc.encode_heartbeat("test_request" if self._tested else "heartbeat")]
+        frame = rpc.encode_heartbeat("test_request" if self._tested else "heartbeat")
+        return self._outlet.leave(frame, channel="heartbeats", number=None, now=now)
 
     def _refusal(self, error: RpcError, request_id: rpc.RequestId | None, arrived: int) -> bytes:
         told = rpc.RpcError(code=error.code, message=error.message, data=error.data)  # type: ignore[arg-type]  # plain
         return rpc.encode_error(told, request_id, us_in=arrived, us_out=micros(self._now()))
+
+
+def _number_of(row: object) -> tuple[int | None, bool]:
+    """The venue's own number in a message (a book's change id, the last trade's sequence), and whether it is a snapshot."""
+    if isinstance(row, dict):
+        number = row.get("change_id")
+        return number if isinstance(number, int) else None, row.get("type") == "snapshot"
+    last = row[-1] if isinstance(row, list) and row else None
+    number = last.get("trade_seq") if isinstance(last, dict) else None
+    return number if isinstance(number, int) else None, False
