@@ -108,8 +108,8 @@ class Follower:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def look(self, *, whole: bool = False) -> tuple[Tracked, Seen, bool]:
-        """Orders and the view, and whether everything was read now. Raises what `Views.fresh` and the journal raise."""
+    def look(self, *, whole: bool = False) -> tuple[Tracked, Seen]:
+        """Orders and the view; `whole` reads everything, the market too. Raises what `Views.fresh` and the journal raise."""
         held = None if whole or not self.covered else self._held
         named, money_moved = sorted(self._named), self._money_moved
         self._held, self._named, self._money_moved = None, set(), False  # until the reads prove whole
@@ -118,12 +118,12 @@ class Follower:
         if held is None:
             began_ns = self._clock.monotonic_ns()
             tracked = self._tracker.update(all_fills=True)
-            seen = self._views.fresh(self._product_id, orders=tracked.orders)
+            seen = self._views.fresh(self._product_id, orders=tracked.orders, streamed=not whole)
             self._keep(tracked, seen, began_ns)
-            return tracked, seen, True
+            return tracked, seen
         return self._look_again(held, named, money_moved)
 
-    def _look_again(self, held: _Held, named: Sequence[VenueOrderId], money_moved: bool) -> tuple[Tracked, Seen, bool]:
+    def _look_again(self, held: _Held, named: Sequence[VenueOrderId], money_moved: bool) -> tuple[Tracked, Seen]:
         tracked = self._tracker.look(named)
         orders = merged(held.orders, tracked.read)
         tracked = replace(tracked, orders=orders)
@@ -135,7 +135,7 @@ class Follower:
             positions=None if again else held.positions,
         )
         self._keep(tracked, seen, held.read_ns)
-        return tracked, seen, False
+        return tracked, seen
 
     def _ours(self, named: Sequence[VenueOrderId]) -> bool:
         """True when each named order is a working one of the journal: of any other the listing has to tell."""

@@ -14,13 +14,14 @@ from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import BookView, DataSource, Mark
 from perpsctl.domain.ports import Clock, Diagnostics
 from perpsctl.domain.streams import ChannelHealth, ChannelState, News, StreamFigures, StreamPart, Streams
-from perpsctl.engine.reading import Reads
+from perpsctl.engine.reading import VENUE_ERRORS, Reads
 from perpsctl.risk.limits import RiskLimits
 
 __all__ = ["LiveData"]
 
 CONFIRM_AT: Final = 2  # a quiet book is confirmed by a read once a half of its bound has passed
 GRACE: Final = timedelta(seconds=10)  # how long a channel may take to get its first snapshot before it is told
+START_EVERY_NS: Final = 5_000_000_000  # between two tries to start
 SAID_KEPT: Final = 100  # statements nobody has fetched yet
 STANDS_IN: Final = frozenset({StreamPart.BOOK, StreamPart.TICKER, StreamPart.ORDERS, StreamPart.BALANCE})
 
@@ -50,6 +51,8 @@ class LiveData:
         self._ahead_bound = timedelta(milliseconds=limits.clock_skew_max_ms)
         self._outages: dict[Channel, _Outage] = {}
         self._said: list[str] = []
+        self._wanted: tuple[ProductId, ...] = ()
+        self._tried_ns: int | None = None
         self._started = False
 
     # --- the connection -------------------------------------------------------------------------------------
@@ -60,19 +63,38 @@ class LiveData:
         return self._started
 
     def start(self, products: Sequence[ProductId]) -> None:
-        """Channels of these products and of the account are asked for, where there are streams."""
-        if self._streams is not None:
-            self._streams.start(products)
+        """Channels of these products and of the account are asked for, where there are streams.
+
+        A venue that does not answer just now is asked again by `take`; meanwhile everything is read.
+        """
+        self._wanted = tuple(products)
+        self._try_to_start()
+
+    def _try_to_start(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if self._streams is None or not self._wanted or self._started:
+            return
+        if self._tried_ns is not None and now_ns - self._tried_ns < START_EVERY_NS:
+            return
+        self._tried_ns = now_ns
+        try:
+            self._streams.start(self._wanted)
+        except VENUE_ERRORS as error:
+            self._diagnostics.note("streams_not_started", problem=error.message)
+            self._say(f"polling: streams not started: {error.message}")
+        else:
             self._started = True
 
     def stop(self) -> None:
         """Everything is closed; from now on every look is a read."""
+        self._wanted = ()
         if self._streams is not None and self._started:
             self._started = False
             self._streams.stop()
 
     def take(self) -> tuple[News, ...]:
         """What happened since the last call; what stopped or came back meanwhile is said."""
+        self._try_to_start()
         if self._streams is None or not self._started:
             return ()
         news = self._streams.take()

@@ -232,13 +232,16 @@ class Supervisor:
             if spacing == WAKE_SPACING:
                 self._clock.sleep(min(left, SLICE))
             elif self._live.wait(min(left, SLICE)):
-                asked = self._heard()
-                spacing = asked if listening and asked is not None else spacing
+                asked = self._heard(listening=listening)
+                spacing = spacing if asked is None else asked
 
-    def _heard(self) -> timedelta | None:
+    def _heard(self, *, listening: bool) -> timedelta | None:
         """How long after the last tick's beginning the news that came wants the next; None when it wants none."""
-        if self._ticker.hear():
+        if self._ticker.hear() and listening:
             return WAKE_SPACING
+        if not listening:
+            self._clock.sleep(GLANCE_SPACING)
+            return None
         rested = self._suspected_at is None or self._since(self._suspected_at) >= SUSPICION_SPACING
         if rested and self._ticker.suspects_loss():
             self._suspected_at, self._whole = self._clock.monotonic_ns(), True

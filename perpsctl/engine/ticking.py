@@ -76,6 +76,8 @@ class Ticker:
         unread = self._reconcile_when_due()  # step: tick_reconcile
         self._end_doubts()  # step: tick_doubts
         tracked, seen, booked = self._read(whole=whole)  # step: tick_read
+        if not whole and self._loss_looks_broken(seen, tracked, booked):
+            tracked, seen, booked = self._read(whole=True)  # step: tick_confirm
         halted = self._watch(seen, tracked, booked)  # step: tick_watch
         if halted:
             self._stand_down()
@@ -134,24 +136,19 @@ class Ticker:
                 )
 
     def _read(self, *, whole: bool) -> tuple[Tracked, Seen, Booked]:
-        """What is known now; a loss limit that looks broken by held figures is read anew before anything rests on it."""
-        tracked, seen, all_read = self._follower.look(whole=whole)
+        tracked, seen = self._follower.look(whole=whole)
         booked = self._engine.journal.booked()
-        last = self._remember(seen, booked)
-        if not all_read and last is not None and self._suspected(last):
-            tracked, seen, _ = self._follower.look(whole=True)
-            booked = self._engine.journal.booked()
-            self._remember(seen, booked)
+        self._remember(seen, booked)
         return tracked, seen, booked
 
-    def _remember(self, seen: Seen, booked: Booked) -> "_Last | None":
+    def _remember(self, seen: Seen, booked: Booked) -> None:
+        """What streamed marks are held against until the next tick."""
         view, before = seen.view, self._last
         self._last = None
         if view.account is not None and view.positions is not None:
             same = before is not None and before.account is view.account
             marks = before.marks if before is not None and same else self._engine.views.young(view.marks)
             self._last = _Last(account=view.account, positions=view.positions, marks=marks, booked=booked)
-        return self._last
 
     def _suspected(self, last: "_Last") -> bool:
         told = {product_id: self._engine.live.price(product_id) for product_id in last.held}
@@ -183,6 +180,13 @@ class Ticker:
             self._limit_states(found, booked)
         self._book.halted = facts.state is not HaltState.RELEASED
         return self._book.halted
+
+    def _loss_looks_broken(self, seen: Seen, tracked: Tracked, booked: Booked) -> bool:
+        """True when streamed prices or held figures speak of a breach nobody has acted on: reads have the last word."""
+        if not self._engine.live.streamed or self._engine.halts.facts().loss_breach:
+            return False
+        suspected = self._last is not None and self._suspected(self._last)
+        return suspected or self._found(seen, tracked, booked).loss_breached
 
     def _found(self, seen: Seen, tracked: Tracked, booked: Booked) -> Watched:
         view = seen.view

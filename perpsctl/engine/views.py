@@ -94,15 +94,16 @@ class Views:
         orders: OrdersRead | None = None,
         account: AccountView | None = None,
         positions: PositionsRead | None = None,
+        streamed: bool = True,
     ) -> Seen:
         """The view an entry is judged by. Raises when the product cannot be read or the venue refuses our key.
 
         What is handed in is not read again: parts the caller has just read, or holds with their age. `orders` must be
-        older than any position.
+        older than any position. Without `streamed` nothing streamed is in it: proof for what a stream only hinted at.
         """
         reads = Reads()
         product = self.product(product_id) if product is None else product
-        seen = self._build(product, reads, orders, account, positions)
+        seen = self._build(product, reads, orders, account, positions, live=self._live if streamed else None)
         refused = reads.refused()
         if refused is not None:
             raise refused
@@ -120,7 +121,7 @@ class Views:
                 f"the specification of {product_id} could not be read",
                 fix="repeat; the position stands as it was, and cancels work without it",
             )
-        return self._build(product, reads)
+        return self._build(product, reads, live=self._live)
 
     def _build(
         self,
@@ -129,6 +130,8 @@ class Views:
         orders: OrdersRead | None = None,
         account: AccountView | None = None,
         positions: PositionsRead | None = None,
+        *,
+        live: LiveData | None,
     ) -> Seen:
         read_now = account is None and positions is None
         server_time = reads.attempt("server time", self.server_time)
@@ -139,10 +142,10 @@ class Views:
             account = reads.attempt("account", self._venue.account)
         if positions is None:
             positions = reads.attempt("positions", self._venue.positions)
-        marks = self._other_marks(product.product_id, positions, orders, reads)
+        marks = self._other_marks(product.product_id, positions, orders, reads, live)
         product = self._not_old(product, reads)
-        book = self._book(product.product_id, product.levels_within(self._reach_bps), reads, "book")
-        market = self._market(product, book)
+        book = self._book(product.product_id, product.levels_within(self._reach_bps), reads, "book", live)
+        market = self._market(product, book, None if live is None else live.mark(product.product_id))
         mark = market.mark()
         if mark is not None:
             marks[product.product_id] = mark
@@ -196,7 +199,7 @@ class Views:
         """The last price seen for the product by this process."""
         return self._last_prices.get(product_id)
 
-    def _market(self, product: Product, book: BookView | None) -> MarketFacts:
+    def _market(self, product: Product, book: BookView | None, streamed: Mark | None) -> MarketFacts:
         held = self._last_prices.get(product.product_id)
         market = MarketFacts(
             product_id=product.product_id,
@@ -208,7 +211,7 @@ class Views:
             product_as_of=product.as_of,
             last_known_price=held,
             mark_price=product.mark_price,
-            streamed_mark=None if self._live is None else self._live.mark(product.product_id),
+            streamed_mark=streamed,
         )
         mark = market.mark()
         if mark is not None:
@@ -227,7 +230,12 @@ class Views:
         return newer
 
     def _other_marks(
-        self, judged: ProductId, positions: PositionsRead | None, orders: OrdersRead | None, reads: Reads
+        self,
+        judged: ProductId,
+        positions: PositionsRead | None,
+        orders: OrdersRead | None,
+        reads: Reads,
+        live: LiveData | None,
     ) -> dict[ProductId, Mark]:
         """A mark for every other product held or ordered; one that cannot be had is left out, and rules that need it deny."""
         marks: dict[ProductId, Mark] = {}
@@ -238,14 +246,17 @@ class Views:
         except JournalUnavailable as error:
             reads.note("orders in the journal", error)
         for product_id in sorted(counted - {judged}):
-            mark = self.mark(product_id, reads)
+            mark = self._mark(product_id, reads, live)
             if mark is not None:
                 marks[product_id] = mark
         return marks
 
     def mark(self, product_id: ProductId, reads: Reads) -> Mark | None:
         """The middle of this product's book, live or read now; None with a problem noted when there is none."""
-        book = self._book(product_id, HELD_BOOK_DEPTH, reads, f"book of {product_id}")
+        return self._mark(product_id, reads, self._live)
+
+    def _mark(self, product_id: ProductId, reads: Reads, live: LiveData | None) -> Mark | None:
+        book = self._book(product_id, HELD_BOOK_DEPTH, reads, f"book of {product_id}", live)
         mark = None if book is None else book.middle_mark()
         if mark is not None:
             self._last_prices[product_id] = mark.price
@@ -257,11 +268,13 @@ class Views:
             return dict(marks)
         return {product_id: mark for product_id, mark in marks.items() if self._live.within_bound(mark)}
 
-    def _book(self, product_id: ProductId, depth: int, reads: Reads, part: str) -> BookView | None:
+    def _book(
+        self, product_id: ProductId, depth: int, reads: Reads, part: str, live: LiveData | None
+    ) -> BookView | None:
         def read() -> BookView:
             return self._venue.book(product_id, depth)
 
-        return reads.attempt(part, read) if self._live is None else self._live.book(product_id, read, reads, part)
+        return reads.attempt(part, read) if live is None else live.book(product_id, read, reads, part)
 
     # --- baseline -----------------------------------------------------------------------------------------
 

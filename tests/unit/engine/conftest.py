@@ -1,8 +1,10 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from perpsctl.domain.streams import Streams
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine, assemble
 from perpsctl.latch import Latch
@@ -35,7 +37,9 @@ class House:
     switch: KillSwitch
 
 
-def build(tmp_path: Path, limits: RiskLimits | None = None) -> House:
+def build(
+    tmp_path: Path, limits: RiskLimits | None = None, streams: Callable[[ManualClock], Streams] | None = None
+) -> House:
     clock = ManualClock()
     venue, journal, talk = FakeVenue(clock), FakeJournal(clock), Talk()
     latch = Latch("test", tmp_path / "state")
@@ -51,6 +55,7 @@ def build(tmp_path: Path, limits: RiskLimits | None = None) -> House:
         limits=limits or RiskLimits.from_mapping({"funding_cash_times": ["20:00"]}),
         diagnostics=talk,
         spool=spool,
+        streams=None if streams is None else streams(clock),
     )
     switch = KillSwitch(
         latch=latch, journal=journal, halts=halts, clock=clock, diagnostics=talk, outside=engine.venue_side
