@@ -21,6 +21,8 @@ Token = str | bytes
 MEMO_MAX: Final = 16_384
 _SPARE_PLACES: Final = 8  # sizes finer than the size step are kept exactly down to here
 _SHIFT_MAX: Final = 60
+_TENS: Final[tuple[int, ...]] = tuple(10**power for power in range(_SHIFT_MAX + 1))
+_PLAIN_LENGTH: Final = 32
 
 
 class BookFault(StrEnum):
@@ -53,7 +55,7 @@ class Grid:
     coin each (contracts on the US venue, coin on the other).
     """
 
-    __slots__ = ("_coin_per_unit", "_prices", "_tick", "_value", "ask_keys", "bid_keys", "units")
+    __slots__ = ("_coin_per_unit", "_prices", "_sizes", "_tick", "_value", "ask_keys", "bid_keys", "units")
 
     def __init__(self, product: Product, coin_per_wire: Decimal) -> None:
         self._tick = _common_step(product.price_steps)
@@ -62,6 +64,7 @@ class Grid:
         self._coin_per_unit = WIDE.scaleb(coin_per_wire, -places)
         self._value = WIDE.multiply(self._tick, self._coin_per_unit)
         self._prices: dict[int, Price] = {}
+        self._sizes: dict[int, Size] = {}
         self.ask_keys = _Keys(product, self._tick, 1)
         self.bid_keys = _Keys(product, self._tick, -1)
         self.units = _Units(places)
@@ -77,7 +80,12 @@ class Grid:
 
     def size(self, units: int) -> Size:
         """Units as coin."""
-        return Size(WIDE.multiply(Decimal(units), self._coin_per_unit))
+        found = self._sizes.get(units)
+        if found is None:
+            if len(self._sizes) >= MEMO_MAX:
+                self._sizes.clear()
+            found = self._sizes[units] = Size(WIDE.multiply(Decimal(units), self._coin_per_unit))
+        return found
 
     def notional(self, value: int) -> Notional:
         """A sum of units x key as quote currency."""
@@ -90,17 +98,39 @@ class Grid:
         return int(WIDE.divide_int(size, self._coin_per_unit))
 
 
-class _Memo(dict[Token, int]):
-    """Read once, remembered; emptied when full, so that no stream of ever new numbers can fill the memory."""
+class _Memo(dict[object, int]):
+    """Read once, remembered; emptied when full, so that no stream of ever new numbers can fill the memory.
 
-    def __missing__(self, token: Token) -> int:
-        found = self._read(token)
+    What is nothing but a few ASCII digits, with a point between or none, is read at once; `careful` has the last word on
+    everything that is not as plain, and says the same of what is.
+    """
+
+    def __init__(self, *, places: int, step: int, sign: int, least: int) -> None:
+        super().__init__()
+        self._places = places  # scaled by so many, numbers are whole
+        self._step = step  # and multiples of this, 0 where only `careful` can tell
+        self._sign = sign
+        self._least = least
+
+    def __missing__(self, token: object) -> int:
+        found = None
+        if isinstance(token, str | bytes) and len(token) <= _PLAIN_LENGTH and token.isascii() and self._step:
+            text = token if isinstance(token, str) else token.decode()
+            whole, point, parts = text.partition(".")
+            digits, spare = whole + parts, self._places - len(parts)
+            if digits.isdigit() and whole and (parts or not point) and spare >= 0:
+                scaled = int(digits) * _TENS[spare]
+                if scaled >= self._least and not scaled % self._step:
+                    found = self._sign * (scaled // self._step)
+        if found is None:
+            found = self.careful(token)
         if len(self) >= MEMO_MAX:
             self.clear()
         self[token] = found
         return found
 
-    def _read(self, token: Token) -> int:
+    def careful(self, token: object) -> int:
+        """The number as the book keeps it, read exactly; BookRefused for what it cannot keep."""
         raise NotImplementedError
 
 
@@ -108,12 +138,13 @@ class _Keys(_Memo):
     """Prices to keys: ticks times `sign`."""
 
     def __init__(self, product: Product, tick: Decimal, sign: int) -> None:
-        super().__init__()
+        places = max(_places(tick), _SPARE_PLACES)
+        one_step = len(product.price_steps) == 1
+        super().__init__(places=places, step=int(WIDE.scaleb(tick, places)) if one_step else 0, sign=sign, least=1)
         self._product = product
         self._tick = tick
-        self._sign = sign
 
-    def _read(self, token: Token) -> int:
+    def careful(self, token: object) -> int:
         price = _number(token, BookFault.BAD_PRICE, "a price")
         if price <= 0:
             raise BookRefused(BookFault.BAD_PRICE, "a price is not above zero")
@@ -126,10 +157,9 @@ class _Units(_Memo):
     """Sizes to units: 10 ** `places` of them to one of the wire's."""
 
     def __init__(self, places: int) -> None:
-        super().__init__()
-        self._places = places
+        super().__init__(places=places, step=1, sign=1, least=0)
 
-    def _read(self, token: Token) -> int:
+    def careful(self, token: object) -> int:
         size = _number(token, BookFault.BAD_SIZE, "a size")
         if size < 0:
             raise BookRefused(BookFault.BAD_SIZE, "a size is below zero")
@@ -139,7 +169,7 @@ class _Units(_Memo):
         return int(units)
 
 
-def _number(token: Token, fault: BookFault, what: str) -> Decimal:
+def _number(token: object, fault: BookFault, what: str) -> Decimal:
     """The number a token spells, quoted or not (fault H3)."""
     try:
         return number(token.decode("ascii").strip('"') if isinstance(token, bytes) else token)

@@ -1,10 +1,13 @@
 """The live book: what it refuses, what it says of itself, and that no price leaves it when it cannot be believed (W9)."""
 
+from collections.abc import Callable, Sized
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perpsctl.domain.market import DataSource
 from perpsctl.domain.products import PriceStep
@@ -12,7 +15,7 @@ from perpsctl.domain.sides import Side
 from perpsctl.exchange.streams import grid
 from perpsctl.exchange.streams.book import BookState, Broken, LiveBook, PriceDoubt, Row
 from perpsctl.exchange.streams.global_books import global_book
-from perpsctl.exchange.streams.grid import BookFault
+from perpsctl.exchange.streams.grid import BookFault, BookRefused, Token
 from perpsctl.exchange.streams.ladder import Ladder
 from perpsctl.exchange.streams.us_books import us_book
 from tests.builders import a_product
@@ -233,6 +236,32 @@ def test_a_read_agrees_only_when_the_best_levels_are_the_same() -> None:
     assert not book.agrees_with(plain.view(LATER, None), 1), "a crossed book agrees with nothing"
 
 
+# --- quick and careful reading ----------------------------------------------------------------------------
+
+_TEXTS = st.one_of(
+    st.from_regex(r"-?[0-9]{1,3}(\.[0-9]{0,10})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.text(alphabet="0123456789.-+eE_ ٣²\x00n", max_size=12),
+    st.from_regex(r"0{0,40}[0-9]{0,40}\.[0-9]{0,40}", fullmatch=True),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(text=_TEXTS)
+def test_the_quick_reading_of_a_number_never_says_anything_but_the_careful_one(text: str) -> None:
+    found = grid.Grid(a_product(contract_size="1", price_step="0.25"), Decimal(1))
+    memos: tuple[grid._Memo, ...] = (found.ask_keys, found.bid_keys, found.units)
+    for memo in memos:
+        for token in (text, text.encode()):
+            assert told(memo.__getitem__, token) == told(memo.careful, token)
+
+
+def told(read: Callable[[Token], int], token: Token) -> int | BookFault:
+    try:
+        return read(token)
+    except BookRefused as refused:
+        return refused.fault
+
+
 # --- bounded memory ---------------------------------------------------------------------------------------
 
 
@@ -244,7 +273,9 @@ def test_what_is_remembered_of_numbers_is_bounded(monkeypatch: pytest.MonkeyPatc
         assert found.ask_keys[str(5 * tick)] == tick
         assert found.units[str(tick)] == tick * 10**8
         assert found.price(-tick) == 5 * tick
-    assert max(len(found.bid_keys), len(found.ask_keys), len(found.units), len(found._prices)) <= 50
+        assert found.size(tick) == Decimal(tick).scaleb(-8)
+    memories: tuple[Sized, ...] = (found.bid_keys, found.ask_keys, found.units, found._prices, found._sizes)
+    assert max(len(memory) for memory in memories) <= 50
 
 
 def test_a_ladder_that_the_price_walked_through_keeps_nothing_of_the_way() -> None:
