@@ -59,6 +59,11 @@ class Lists:
         """As `by_label`, without waiting orders that became another: one stop-limit has two ids over its life."""
         return standing(self.by_label(label))
 
+    def in_their_terms(self, whole: Listing, label: ClientOrderId) -> Listing:
+        """The orders of this label in the terms they were sent with, whatever it takes to read these."""
+        told = (self._as_sent(order) if order.client_order_id == label else order for order in whole.orders)
+        return replace(whole, orders=tuple(told))
+
     def since(self, start: datetime) -> Listing:
         """Every order created at or after `start` that the venue still tells of, in whatever state."""
         parts = [self.open(), *map(self._page, self._histories.orders(start))]
@@ -127,7 +132,7 @@ class Lists:
         with strangeness(f"order {shown(order_id, 80)}"):
             order = convert_orders.order_from(got.body, sizes, got.answer.asked)
             self._learn(got.body, order)
-            return self._with_its_stop(got.body, order)
+            return self._with_its_stop(order)
 
     def _listed(self, method: str, asked: params.OrdersParams) -> Listing:
         return self._page(self._link.read(method, asked, _Orders))
@@ -140,7 +145,7 @@ class Lists:
         return self._listing([convert_orders.order_of_trigger(entry) for entry in entries], got.answer.asked)
 
     def _listing(self, rows: Sequence[trading.Order], asked: datetime) -> Listing:
-        ours: list[tuple[trading.Order, VenueOrder]] = []
+        ours: list[VenueOrder] = []
         foreign: list[ForeignOrder] = []
         sizes = self._catalogue.sizes_with(row.instrument_name for row in rows)
         with strangeness("the list of orders"):
@@ -148,28 +153,36 @@ class Lists:
                 if is_perpetual(row.instrument_name):
                     order = convert_orders.order_from(row, sizes, asked)
                     self._learn(row, order)
-                    ours.append((row, order))
+                    ours.append(order)
                 else:
                     foreign.append(_foreign(row))
-            told = [self._with_its_stop(row, order) for row, order in ours]
+            told = [self._with_its_stop(order) for order in ours]
         return Listing(orders=merged(told), foreign=tuple(foreign), as_of=asked, pages=1)
 
     def _learn(self, row: trading.Order, order: VenueOrder) -> None:
         if row.isolated is True:
             self._isolated.add(order.venue_order_id)
-        if order.stop_price is not None and convert_orders.waited_as(row) is None:
+        if order.stop_price is not None and order.succeeds is None:
             self._waiting[order.venue_order_id] = order
 
-    def _with_its_stop(self, row: trading.Order, order: VenueOrder) -> VenueOrder:
+    def _with_its_stop(self, order: VenueOrder) -> VenueOrder:
         """What a trigger made, in the terms of the order that was sent: its own row may tell them as a plain limit's.
 
         Only by the id of the trigger that its row names and that was seen (reference section 8.2, 2026-11-22).
         """
-        origin = convert_orders.waited_as(row)
+        origin = order.succeeds
         waited = None if origin is None or order.stop_price is not None else self._waiting.get(origin)
         if waited is None or waited.client_order_id != order.client_order_id:
             return order
         return replace(order, type=waited.type, raw_type=waited.raw_type, stop_price=waited.stop_price)
+
+    def _as_sent(self, order: VenueOrder) -> VenueOrder:
+        """The same, where the trigger was not seen yet and is asked for."""
+        if order.succeeds is None or order.stop_price is not None:
+            return order
+        if order.succeeds not in self._waiting:
+            self.one(order.succeeds)
+        return self._with_its_stop(order)
 
     # --- fills -----------------------------------------------------------------------------------------------
 

@@ -300,10 +300,12 @@ class GlobalDerivativesVenue:
     def _sought(self, sought: Sought) -> Listing:
         """Reference section 9: by label in any state, by label open; and the history, once labels may be forgotten."""
         start = sought.sent_after - SKEW_TOLERATED
-        named = self._lists.standing_for(client_order_id(sought.record.intent.id))
-        if self._clock.now() - sought.sent_after <= LABEL_REMEMBERED:
-            return named
-        return standing(joined([named, self._lists.since(start)], what="the lists by label and the whole history"))
+        label = client_order_id(sought.record.intent.id)
+        found = self._lists.standing_for(label)
+        if self._clock.now() - sought.sent_after > LABEL_REMEMBERED:
+            whole = joined([found, self._lists.since(start)], what="the lists by label and the whole history")
+            found = standing(whole)
+        return self._lists.in_their_terms(found, label)
 
 
 _is_a_venue: Callable[[GlobalDerivativesVenue], Venue] = lambda venue: venue  # noqa: E731 - a static assertion, for mypy

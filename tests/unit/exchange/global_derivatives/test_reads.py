@@ -518,7 +518,11 @@ def test_a_waiting_order_that_ended_is_told_with_its_own_id_and_its_reason(
     gateway.on(TRIGGERS, {"entries": [entry(order_state=state)], "continuation": None})
     (order,) = venue.orders_since(NOW - timedelta(hours=1)).orders
     assert (order.venue_order_id, order.status, order.reason) == ("USDC-SLTS-1", status, reason)
-    assert (order.stop_price, order.limit_price, order.filled) == (Price(Decimal(59000)), Price(Decimal(58900)), NO_SIZE)
+    assert (order.stop_price, order.limit_price, order.filled) == (
+        Price(Decimal(59000)),
+        Price(Decimal(58900)),
+        NO_SIZE,
+    )
     assert (order.succeeds, order.type) == (None, OrderType.STOP_LIMIT)
 
 
@@ -780,6 +784,7 @@ def test_H10_a_stop_that_fired_and_is_told_as_a_plain_limit_has_the_terms_of_the
     assert found is not None
     assert (found.venue_order_id, found.type, found.stop_price) == ("USDC-9", OrderType.STOP_LIMIT, Decimal(60100))
     assert venue.search(sought(clock)).contradicts  # no plain limit of ours
+    gateway.on(STATE, Refusal(10004, "order_not_found"))
     gateway.on(
         BY_LABEL, [[order_body(order_id="USDC-9", trigger_order_id="SLTS-2"), order_body(order_id="SLTS-1", **stop)]]
     )
