@@ -784,7 +784,7 @@ def test_H10_a_stop_that_fired_and_is_told_as_a_plain_limit_has_the_terms_of_the
     assert found is not None
     assert (found.venue_order_id, found.type, found.stop_price) == ("USDC-9", OrderType.STOP_LIMIT, Decimal(60100))
     assert venue.search(sought(clock)).contradicts  # no plain limit of ours
-    gateway.on(STATE, Refusal(10004, "order_not_found"))
+    gateway.on(STATE, Refusal(code=10004, message="order_not_found"))
     gateway.on(
         BY_LABEL, [[order_body(order_id="USDC-9", trigger_order_id="SLTS-2"), order_body(order_id="SLTS-1", **stop)]]
     )

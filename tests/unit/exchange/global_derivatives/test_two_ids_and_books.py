@@ -92,7 +92,7 @@ def test_I1_the_two_ids_of_a_stop_are_never_a_duplicate(minutes: int, told_by_la
 def test_two_orders_of_one_label_beside_a_stop_that_fired_are_a_duplicate_all_the_same() -> None:
     clock = FakeClock()
     venue, gateway = ready(clock)
-    gateway.on(STATE, Refusal(10004, "order_not_found"))
+    gateway.on(STATE, Refusal(code=10004, message="order_not_found"))
     gateway.on(BY_LABEL, [[fired(), child(), child(order_id="USDC-10", trigger_order_id="SLTS-2")]])
     assert "more than one order" in venue.search(sought(clock)).contradicts
 
