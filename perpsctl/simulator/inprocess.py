@@ -45,7 +45,7 @@ class InProcessAdapter(BaseAdapter):
         super().__init__()
         self._embedded = embedded
         self._face: VenueFace[Any] = embedded.us if face is None else face
-        self._wait_ms = wait_ms if wait_ms is not None else _waiting(embedded)
+        self._wait_ms = wait_ms if wait_ms is not None else waiting(embedded)
 
     def send(
         self,
@@ -245,7 +245,8 @@ def _upload_ms(intake: Arrival, size: int) -> int:
     return 0 if slow is None else size * 1000 // max(1, whole(slow, "bytes_per_second", 1000))
 
 
-def _waiting(embedded: Embedded) -> Wait:
+def waiting(embedded: Embedded) -> Wait:
+    """What lets milliseconds pass: it moves a manual clock, and waits on any other."""
     clock = embedded.clock
     if isinstance(clock, ManualClock):
 

@@ -50,6 +50,12 @@ class WireFrame(bytes):
         made.form = form
         return made
 
+    @property
+    def payload(self) -> bytes:
+        """What a frame of it carries, its header taken off."""
+        long = {126: 4, 127: 10}
+        return bytes(self[long.get(self[1], 2) :])
+
 
 @dataclass(frozen=True, slots=True)
 class Closing:

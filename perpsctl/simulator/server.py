@@ -37,7 +37,6 @@ from perpsctl.simulator.clock import SystemClock
 from perpsctl.simulator.embedded import Embedded
 from perpsctl.simulator.faces.control import Body, ControlFace, Hooks
 from perpsctl.simulator.faces.errors import refusal
-from perpsctl.simulator.faces.global_session import Transport
 from perpsctl.simulator.faces.messages import Request, first_of, whole, word
 from perpsctl.simulator.faces.spelling import stamp
 from perpsctl.simulator.faults import EffectKind
@@ -83,11 +82,10 @@ class Server:
             self._token,
             Hooks(status=self._state, new_account=self._write_state, stop=self.stop),
         )
-        face, shared, judge = self.embedded.global_, self.embedded.us_sockets, self.embedded.judge
-        self._trading_socket = ws.sockets_of(face, Transport.SOCKET, heard=self._heard, judge=judge)
-        self._streams_socket = ws.sockets_of(face, Transport.STREAMS, heard=self._heard, judge=judge)
-        self._us_socket = ws.us_sockets_of(shared, SocketName.US_MARKET, heard=self._heard)
-        self._us_user_socket = ws.us_sockets_of(shared, SocketName.US_USER, heard=self._heard)
+        self._trading_socket = ws.embedded_sockets(self.embedded, SocketName.GLOBAL_TRADING, heard=self._heard)
+        self._streams_socket = ws.embedded_sockets(self.embedded, SocketName.GLOBAL_STREAMS, heard=self._heard)
+        self._us_socket = ws.embedded_sockets(self.embedded, SocketName.US_MARKET, heard=self._heard)
+        self._us_user_socket = ws.embedded_sockets(self.embedded, SocketName.US_USER, heard=self._heard)
         self._sockets = {
             "http": _listen(options.http_port),
             "https": _listen(options.https_port),

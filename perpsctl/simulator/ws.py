@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
+from perpsctl.simulator.embedded import Embedded
 from perpsctl.simulator.faces.global_session import Session, Transport
 from perpsctl.simulator.faces.global_streams import Streams
 from perpsctl.simulator.faces.global_ws import FRAME_BYTES_MAX, Dispatcher, GlobalSocket
-from perpsctl.simulator.faces.us_ws import UsSockets
 from perpsctl.simulator.outlet import CUT, Closing, SocketName, WireFrame, framed
 from perpsctl.simulator.sockets import Connection as Wire
 from perpsctl.simulator.sockets import connection_of
@@ -89,14 +89,9 @@ def sockets_of(
     return make
 
 
-def us_sockets_of(shared: UsSockets, name: SocketName, *, heard: Callable[[], None] = lambda: None) -> Make:
-    """The same for one of the US venue's hosts."""
-
-    def make(client_ip: str) -> VenueSocket:
-        heard()
-        return shared.open(name, client_ip, heard=heard)
-
-    return make
+def embedded_sockets(embedded: Embedded, name: SocketName, *, heard: Callable[[], None] = lambda: None) -> Make:
+    """The same for any socket of a whole exchange, its judge included."""
+    return lambda client_ip: embedded.open_socket(name, client_ip, heard=heard)
 
 
 def _everyone(_: str) -> bool:

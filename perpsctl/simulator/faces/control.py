@@ -58,6 +58,11 @@ class ControlFace:
             ("GET", "/refusals"): lambda _: {
                 "refusals": (*self._embedded.us.refusals, *self._embedded.global_.refusals)
             },
+            ("GET", "/streams"): lambda _: {
+                "connections": [each.body() for each in self._embedded.judge.connections()]
+            },
+            ("GET", "/streams/book"): self._stream_book,
+            ("POST", "/scenario"): self._scenario,
             ("POST", "/orders"): self._inject_order,
             ("POST", "/fills"): self._inject_fill,
         }
@@ -112,7 +117,25 @@ class ControlFace:
         return {"catalogue": [{"fault": fault, "name": name, "does": does} for fault, name, does in rows]}
 
     def _arm(self, request: Request) -> Body:
-        arguments = Arguments(_body(request))
+        return {"handle": self._armed(_body(request))}
+
+    def _scenario(self, request: Request) -> Body:
+        """Several faults at once, in their order: all of them are armed, or none."""
+        wanted = _body(request).get("faults")
+        if not isinstance(wanted, list) or not wanted or not all(isinstance(each, dict) for each in wanted):
+            raise Malformed("faults is a list of objects, each as for POST /faults")
+        handles: list[int] = []
+        try:
+            for each in wanted:
+                handles.append(self._armed(each))
+        except Exception:
+            for handle in handles:
+                self._embedded.exchange.faults.disarm(handle)
+            raise
+        return {"handles": handles}
+
+    def _armed(self, body: Body) -> int:
+        arguments = Arguments(body)
         probability = arguments.number("probability")
         count = arguments.raw("count", 1)
         arm = partial(
@@ -127,7 +150,28 @@ class ControlFace:
             **fault_parameters(arguments.raw("params", {})),
         )
         arguments.refuse_rest()
-        return {"handle": arm()}
+        return arm()
+
+    def _stream_book(self, request: Request) -> Body:
+        """The true book after a message of a connection: who missed nothing holds this one."""
+        query = Query(request.query)
+        connection = self._embedded.judge.connection(_number(query, "connection") or 0)
+        product_id, number = query.one("product_id") or "", _number(query, "number")
+        with self._embedded.exchange.us() as core:
+            state = core.gateway.state if product_id in core.gateway.state.products else core.state
+            found = None if connection is None else connection.book(product_id, number)
+            if found is None:
+                raise NotFound("no such connection, or nothing of that book is known of it")
+            price = state.markets[product_id].price_of
+            unit = state.products[product_id].unit_size if state is core.gateway.state else 1
+            version, (bids, asks) = found
+        return {
+            "product_id": product_id,
+            "version": version.number,
+            "at": version.at,
+            "bids": [[price(ticks), bids[ticks] * unit] for ticks in sorted(bids, reverse=True)],
+            "asks": [[price(ticks), asks[ticks] * unit] for ticks in sorted(asks)],
+        }
 
     def _disarm(self, request: Request) -> Body:
         query = Query(request.query)
@@ -150,6 +194,15 @@ class ControlFace:
         arguments.refuse_rest()
         self._embedded.exchange.control.external_fill(order_id, contracts, price)
         return {}
+
+
+def _number(query: Query, name: str) -> int | None:
+    text = query.one(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Malformed(f"{name} is a number")
+    return int(text)
 
 
 def _body(request: Request) -> Body:
