@@ -5,14 +5,14 @@ Nothing here knows of a venue, and nothing decides what an answer means.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from perpsctl.domain.errors import PerpsctlError, VenueSpokeStrangely
 from perpsctl.exchange.pacing import http_date
 from perpsctl.exchange.transport import Answered
 from perpsctl.wire.guard import WireError
 
-__all__ = ["clock_hint", "is_json", "strangeness"]
+__all__ = ["clock_hint", "is_json", "skew_hint", "strangeness"]
 
 SKEW_NAMED = timedelta(seconds=30)  # fault T4: from here on the clock is named as the likely cause
 _SECOND = timedelta(seconds=1)
@@ -26,11 +26,16 @@ def is_json(answer: Answered) -> bool:
 
 def clock_hint(answer: Answered) -> str:
     """How far our clock is from the venue's `Date` header, said when it is 30 s or more; "" otherwise (A1, T4)."""
-    theirs = http_date(answer.header("date"))
-    if theirs is None or abs(answer.arrived - theirs) < SKEW_NAMED:
+    return skew_hint(answer.header("date"), answer.arrived)
+
+
+def skew_hint(date: str, arrived: datetime) -> str:
+    """The same of a `Date` header as it stood, "" without one, and the moment it came."""
+    theirs = http_date(date)
+    if theirs is None or abs(arrived - theirs) < SKEW_NAMED:
         return ""
-    ahead = answer.arrived > theirs
-    seconds = abs(answer.arrived - theirs) // _SECOND
+    ahead = arrived > theirs
+    seconds = abs(arrived - theirs) // _SECOND
     return f"our clock is {seconds} s {'ahead of' if ahead else 'behind'} the venue's; tokens are refused"
 
 

@@ -6,20 +6,26 @@ the streams steps the connections on the caller's thread, which is how scenarios
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
-from perpsctl.domain.errors import NotBuiltYet
+from perpsctl.domain.errors import ConfigError
 from perpsctl.domain.ids import Ids, ProductId
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.products import Product
 from perpsctl.domain.streams import Streams
 from perpsctl.exchange.credentials import Credentials
+from perpsctl.exchange.signing import READ_TTL, Signer
 from perpsctl.exchange.streams.addresses import SocketAddress
-from perpsctl.exchange.streams.line import Line
+from perpsctl.exchange.streams.global_feed import GlobalStreams
+from perpsctl.exchange.streams.line import Line, WebsocketLine
+from perpsctl.exchange.streams.order_road import order_socket, public_socket
 from perpsctl.exchange.streams.socket import RpcSocket
+from perpsctl.exchange.streams.us_feed import UsStreams
 
 __all__ = ["Opener", "global_streams", "us_streams"]
 
 Opener = Callable[[SocketAddress], Line]
+US_MESSAGE_BYTES_MAX = 10_000_000  # a snapshot of BTC-USD has about 5 MB; the official SDK allows as much
 
 
 def us_streams(
@@ -38,8 +44,25 @@ def us_streams(
     """Streams of the US venue, not started; without credentials the account's channels are not asked for.
 
     `product_of` is asked once a product by `start`, for its price grid and contract size; what it raises, `start` raises.
+    The venue streams no mark: `mark_age_max` binds nothing here and is taken so that both venues are made alike.
     """
-    raise NotBuiltYet("US streams are being built")
+    opened = opener or (lambda address: WebsocketLine(address, clock, message_bytes_max=US_MESSAGE_BYTES_MAX))
+    signer = None if credentials is None else Signer(credentials, user.host)
+
+    def token() -> str:
+        assert signer is not None
+        return signer.grant(now=clock.now(), ttl=READ_TTL, nonce=ids.nonce())
+
+    return UsStreams(
+        partial(opened, market),
+        partial(opened, user),
+        clock,
+        ids,
+        token=None if signer is None else token,
+        product_of=product_of,
+        book_age_max=book_age_max,
+        threads=threads,
+    )
 
 
 def global_streams(
@@ -59,5 +82,24 @@ def global_streams(
 
     An `RpcSocket` (of `order_road.order_socket`) is handed in by its owner, who starts and stops it: only its mailbox is
     read here. For an address a socket of our own is made: logged in, never armed, and nothing is ordered over it.
+    ConfigError for an address without credentials.
     """
-    raise NotBuiltYet("Global streams are being built")
+    opened = opener or (lambda address: WebsocketLine(address, clock))
+    account: RpcSocket | None = None
+    if isinstance(trading, SocketAddress):
+        if credentials is None:
+            raise ConfigError("the account's streams need a key", fix="name a monitor or trade key in the profile")
+        account = order_socket(trading, credentials, clock, ids, dead_man=False, opener=partial(opened, trading))
+    else:
+        account = trading
+    return GlobalStreams(
+        lambda channels: public_socket(streams, clock, ids, channels=channels, opener=partial(opened, streams)),
+        account,
+        clock,
+        ids,
+        owns_trading=isinstance(trading, SocketAddress),
+        product_of=product_of,
+        book_age_max=book_age_max,
+        mark_age_max=mark_age_max,
+        threads=threads,
+    )

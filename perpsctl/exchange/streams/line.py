@@ -2,7 +2,7 @@
 
 The protocol core of `websockets` without its threads, for three reasons (2026-11): the kill switch's gate spans nothing
 but the handing over of one frame; a send ends within its bound although the peer reads nothing; and a TLS object is never
-used by two threads at once, which CPython before 3.13 does not guard against. No compression is offered, so no bomb can
+used by two threads at once, which CPython does not guard against. No compression is offered, so no bomb can
 go off (W11, H7); no redirect is followed, no proxy is used; frames and messages are capped while they arrive.
 
 Any thread may send; one thread, the one that opened it, reads and closes.
@@ -14,8 +14,8 @@ import ssl
 import threading
 from collections import deque
 from contextlib import suppress
-from datetime import timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from websockets.client import ClientProtocol
@@ -33,7 +33,7 @@ from perpsctl.exchange.sockets import resolve
 from perpsctl.exchange.streams.addresses import SocketAddress
 from perpsctl.exchange.transport import SENTENCES, Problem, classify
 
-__all__ = ["FRAME_OUT_BYTES_MAX", "Line", "LineLost", "LineTiming", "WebsocketLine"]
+__all__ = ["FRAME_OUT_BYTES_MAX", "Dated", "Line", "LineLost", "LineTiming", "WebsocketLine"]
 
 FRAME_OUT_BYTES_MAX = 32_768  # the gateway's own cap (coinbase-global-derivatives.md section 2, 2026-11-22)
 MESSAGE_IN_BYTES_MAX = 4_000_000
@@ -87,6 +87,14 @@ class Line(Protocol):
         """The connection is closed. Never raises."""
 
 
+@runtime_checkable
+class Dated(Protocol):
+    """A line that knows the `Date` header of its upgrade; "" when there was none, and when it arrived."""
+
+    date: str
+    opened: datetime
+
+
 class WebsocketLine:
     """A connection over TCP, with TLS for `wss`."""
 
@@ -99,6 +107,7 @@ class WebsocketLine:
         message_bytes_max: int = MESSAGE_IN_BYTES_MAX,
     ) -> None:
         """Open afterwards, or LineLost with `touched` False. A longer message than the cap ends the connection."""
+        self.date = ""
         self._clock = clock
         self._timing = timing or LineTiming()
         self._mutex = threading.Lock()
@@ -113,6 +122,7 @@ class WebsocketLine:
         except BaseException:
             self._sock.close()
             raise
+        self.opened = clock.now()
 
     # --- for any thread -------------------------------------------------------------------------------
 
@@ -249,8 +259,10 @@ class WebsocketLine:
             for event in events:
                 if isinstance(event, Frame):
                     self._frame(event)
-                elif isinstance(event, Response) and self._protocol.handshake_exc is not None:
-                    return True
+                elif isinstance(event, Response):
+                    self.date = event.headers.get("Date", "")
+                    if self._protocol.handshake_exc is not None:
+                        return True
             if self._protocol.state is not State.OPEN and self._protocol.state is not State.CONNECTING:
                 self._ended()
             elif not data:

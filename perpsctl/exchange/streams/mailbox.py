@@ -32,6 +32,7 @@ class Event:
     kind: EventKind
     arrived: datetime
     connection: int  # counts up with every connection
+    arrived_ns: int = 0  # the same moment in the monotonic count
     channel: str = ""
     body: bytes = b""
     request_id: int | None = None

@@ -8,6 +8,7 @@ ends as `Written`, and only evidence read from the venue ends that doubt. Answer
 are kept as events. What this room believes of the gateway: coinbase-global-derivatives.md sections 3, 10, 13, 2026-11-22.
 """
 
+import re
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -40,7 +41,7 @@ from perpsctl.wire.global_derivatives.rpc import (
     decode_frame,
     encode_request,
 )
-from perpsctl.wire.guard import WireError
+from perpsctl.wire.guard import WireError, check
 
 __all__ = [
     "ChannelsDropped",
@@ -59,6 +60,10 @@ _JSON = MappingProxyType({"content-type": "application/json"})
 MARKET_CHANNELS = (
     *("book.", "ticker.", "incremental_ticker.", "quote.", "trades.", "perpetual.", "chart.trades."),
     *("deribit_price_index.", "deribit_price_ranking.", "markprice."),
+)
+_MARKET_MESSAGE = re.compile(
+    rb'\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"method"\s*:\s*"subscription"\s*,\s*"params"\s*:\s*\{\s*"channel"\s*:\s*"'
+    rb"((?:" + "|".join(re.escape(each) for each in MARKET_CHANNELS).encode() + rb')[A-Za-z0-9_.\-]*)"\s*,\s*"data"'
 )
 _TOO_MANY_REQUESTS = 10028
 
@@ -162,6 +167,11 @@ class RpcSocket:
     def renew_login(self) -> None:
         """The venue no longer knows our login: the reader logs in again at once, or gives the connection up."""
         self._session.login_due = True
+
+    @property
+    def stepped(self) -> bool:
+        """True when the caller has to `step`."""
+        return not self._threaded
 
     def renew(self, channel: str) -> None:
         """The channel is left and subscribed to anew, by the reader, so that the venue begins it with a snapshot."""
@@ -391,7 +401,12 @@ class RpcSocket:
     # --- what is heard ----------------------------------------------------------------------------------
 
     def heard(self, connection: Connection, body: bytes, now: datetime) -> None:
+        market = _MARKET_MESSAGE.match(body)
         try:
+            if market is not None:  # read by whoever takes it; a flood must not be read twice (W10)
+                check(body)
+                self._keep(connection, EventKind.MARKET, market[1].decode("ascii"), body, now)
+                return
             frame = decode_frame(body)
         except WireError as unreadable:
             # Which frame it was cannot be told, perhaps an order's: the connection is not trusted further (W11).
@@ -422,8 +437,18 @@ class RpcSocket:
 
     def _notify(self, connection: Connection, message: Notification, body: bytes, now: datetime) -> None:
         kind = EventKind.MARKET if message.channel.startswith(MARKET_CHANNELS) else EventKind.ACCOUNT
+        self._keep(connection, kind, message.channel, body, now)
+
+    def _keep(self, connection: Connection, kind: EventKind, channel: str, body: bytes, now: datetime) -> None:
         room = self.mailbox.put(
-            Event(kind=kind, arrived=now, connection=connection.number, channel=message.channel, body=body)
+            Event(
+                kind=kind,
+                arrived=now,
+                arrived_ns=connection.last_received_ns,
+                connection=connection.number,
+                channel=channel,
+                body=body,
+            )
         )
         if not room:
             self._put(connection, EventKind.OVERFLOW, detail="too many order events wait; the connection is given up")
@@ -442,7 +467,8 @@ class RpcSocket:
     # --- small things ------------------------------------------------------------------------------------
 
     def _put(self, connection: Connection, kind: EventKind, **more: Any) -> None:
-        self.mailbox.put(Event(kind=kind, arrived=self._clock.now(), connection=connection.number, **more))
+        now, now_ns = self._clock.now(), self._clock.monotonic_ns()
+        self.mailbox.put(Event(kind=kind, arrived=now, arrived_ns=now_ns, connection=connection.number, **more))
 
     def _count_stray(self) -> None:
         with self._lock:

@@ -48,9 +48,12 @@ class Envelope(Body, frozen=True, kw_only=True):
     sequence_num: int | UnsetType = UNSET
 
 
-class _Kind(Body, frozen=True, kw_only=True, gc=False):
+class Head(Body, frozen=True, kw_only=True, gc=False):
+    """What tells a message's kind and place: a channel, or the type `error` without one."""
+
     channel: str | UnsetType = UNSET
     type: str | UnsetType = UNSET
+    sequence_num: int | UnsetType = UNSET
 
 
 class TickerRow(Body, frozen=True, kw_only=True, gc=False):
@@ -297,9 +300,19 @@ CHANNELS: Final[dict[str, type[Envelope]]] = {
 }
 
 
+def read_head(body: bytes) -> Head:
+    """The head alone, the body checked; WireError for a channel nobody knows, and for neither channel nor error (W11)."""
+    head = decode(body, Head)
+    if head.channel is UNSET and head.type != "error":
+        raise WireError("a socket message without a channel")
+    if head.channel is not UNSET and head.channel not in CHANNELS:
+        raise WireError(f"a socket message of the unknown channel {head.channel}")
+    return head
+
+
 def read_message(body: bytes) -> SocketMessage:
     """One message from the venue as its channel's struct; WireError for a channel nobody subscribed to (W11)."""
-    kind = decode(body, _Kind)
+    kind = decode(body, Head)
     if kind.channel is UNSET:
         if kind.type == "error":
             return decode(body, SocketError)
