@@ -19,6 +19,7 @@ from perpsctl.domain.reports import IntentStage, PlaceReport
 from perpsctl.risk.limits import RiskLimits
 from perpsctl.simulator.views import JudgedOrder
 from tests.scenarios.gateway import GatewayWorld, gateway
+from tests.scenarios.homes import Home, exchange_home
 
 pytestmark = pytest.mark.scenario
 
@@ -275,3 +276,44 @@ def test_a_storm_that_meets_the_login_itself_ends_with_it(world: GatewayWorld) -
     settle(world)
     storm.check()
     assert storm.live() == []
+
+
+# --- with real processes, over loopback ---------------------------------------------------------------------
+
+PROFILE = ("--profile", "sim-global")
+PLACE = ("order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--post-only", *PROFILE)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with exchange_home(tmp_path / "home") as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_I1_N5_a_10028_storm_met_by_one_process_after_another(home: Home) -> None:
+    """The connection is truly closed after each refusal, and the processes share the budget it empties."""
+    placed = [home.perpsctl(*PLACE, "--price", price) for price in ("60000", "59000")]
+    assert [each.data["outcome"] for each in placed] == ["accepted", "accepted"]
+    storm = {"name": "N1", "count": None, "for_seconds": 12, "params": {"retry_after": "none"}}
+    home.control("POST", "/faults", storm | {"operation": "writes"})
+    told = home.perpsctl(*PLACE, "--price", "58000")
+    assert (told.code, told.data["outcome"]) == (6, "not_sent"), told
+    home.control("POST", "/faults", storm | {"operation": "any", "probability": "0.6"})
+    home.perpsctl("order", "cancel-all", *PROFILE)
+    assert home.live() == []
+    home.control("POST", "/faults", storm | {"operation": "any", "probability": "0.6"})
+    engaged = home.perpsctl("killswitch", "engage", *PROFILE)
+    assert engaged.code in {0, 10}, engaged
+    refused = home.perpsctl(*PLACE, "--price", "57000")
+    assert refused.code == 3, refused
+
+    home.control("DELETE", "/faults")
+    assert home.perpsctl("killswitch", "engage", *PROFILE).data["attestation"]["clean"]
+    missed = home.perpsctl("reconcile", *PROFILE).data["breaks"]  # cancels whose proof the storm withheld
+    assert {each["class"] for each in missed} <= {"missed"}, missed
+    assert home.perpsctl("reconcile", *PROFILE).data["breaks"] == []
+    judge = home.judge()
+    created = [each["client_order_id"] for each in judge["requests"] if each["operation"] == "create_order"]
+    assert len(created) == len(set(created)) == len(judge["orders"]) == 2
+    assert home.live() == []
