@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,11 +37,15 @@ class Peer:
 
     def create(self, count: int) -> list[float]:
         """So many orders, in microseconds each."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{count}\n")
-        self._process.stdin.flush()
-        took: list[float] = json.loads(self._said())
+        took: list[float] = self.ask(str(count))
         return took
+
+    def ask(self, line: str) -> Any:
+        """Its answer to a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        return json.loads(self._said())
 
     def _said(self) -> str:
         assert self._process.stdout is not None

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bench import against_peers
+from bench import against_peers, books
 from bench.measuring import Measured, row, show, timed
 from bench.rig import Rig, approved
 from perpsctl.domain.orders import Accepted
@@ -201,7 +201,7 @@ def _latch_time(env: dict[str, str], home: Path) -> Measured:
 
 def main(wanted: Sequence[str]) -> None:
     """Every block, or those named."""
-    blocks = ("signing", "risk", "order", "journal", "gate", "peers", "processes")
+    blocks = ("signing", "risk", "order", "journal", "gate", "books", "peers", "processes")
     unknown = set(wanted) - set(blocks)
     if unknown:
         raise SystemExit(f"bench: no block {', '.join(sorted(unknown))}; there are {', '.join(blocks)}")
@@ -222,6 +222,10 @@ def main(wanted: Sequence[str]) -> None:
         if "gate" in chosen:
             show("the kill switch's gate", gate(rig))
         rig.close()
+        if "books" in chosen:
+            for name, rows, told in books.upkeep(folder / "books"):
+                show(f"a book's upkeep, read, apply, best, value within 15 bps, in turns: {name}", rows)
+                print(*(f"  {line}" for line in told), sep="\n")
         if "peers" in chosen:
             rows, told = against_peers.creates(folder / "peers")
             show("a signed limit order over loopback HTTP, in turns against one exchange", rows)
