@@ -1,11 +1,12 @@
 """What a listing of orders saw, whole: ours, what is out of our scope, and when it was asked for. Plain values."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from perpsctl.domain.orders import VenueOrder
 
-__all__ = ["ForeignOrder", "Listing", "merged"]
+__all__ = ["ForeignOrder", "Listing", "joined", "merged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,18 @@ class Listing:
     as_of: datetime
     pages: int
     what: str = "every source"  # which listings these were, for the evidence
+
+
+def joined(parts: Iterable[Listing], *, what: str = "every source") -> Listing:
+    """Several listings as one, each order once; as old as the oldest of them."""
+    whole = tuple(parts)
+    return Listing(
+        orders=merged([order for part in whole for order in part.orders]),
+        foreign=tuple({order.venue_order_id: order for part in whole for order in part.foreign}.values()),
+        as_of=min(part.as_of for part in whole),
+        pages=sum(part.pages for part in whole),
+        what=what,
+    )
 
 
 def merged(found: list[VenueOrder]) -> tuple[VenueOrder, ...]:

@@ -11,7 +11,8 @@ from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import Size
 from perpsctl.domain.products import RETIRED_SUFFIX, Product, find_product
 from perpsctl.domain.text import shown
-from perpsctl.exchange.advanced_trade.link import Ask, Link, Reply, in_path, strangeness
+from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
+from perpsctl.exchange.endings import Got
 from perpsctl.exchange.pages import Pages
 from perpsctl.wire.advanced_trade import convert_market, market, reading
 
@@ -93,13 +94,13 @@ class Catalogue:
             raise VenueSpokeStrangely(f"the venue does not know product {shown(product_id, 80)}, which its orders name")
         return body
 
-    def _body(self, product_id: ProductId) -> Reply[market.ProductBody]:
+    def _body(self, product_id: ProductId) -> Got[market.ProductBody]:
         path = f"/products/{in_path(product_id)}"
         return self._link.read(
             Ask(path=path, public_path=f"/market{path}", query=self._tradability()), market.ProductBody
         )
 
-    def _page(self, query: tuple[tuple[str, str], ...]) -> Reply[market.ProductsReply]:
+    def _page(self, query: tuple[tuple[str, str], ...]) -> Got[market.ProductsReply]:
         ask = Ask(path="/products", public_path="/market/products", query=(*query, *self._tradability()))
         return self._link.read(ask, market.ProductsReply)
 

@@ -6,7 +6,7 @@ judge. Only here is it decided what a status code means for a read.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from perpsctl.domain.errors import (
@@ -22,14 +22,15 @@ from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Gate
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import clock_hint, is_json, strangeness
+from perpsctl.exchange.endings import Got, answered
 from perpsctl.exchange.pacing import Pacer, Priority, retry_after_wait
 from perpsctl.exchange.retrying import CANCELS, READS, Again, RetryPolicy, repeat
 from perpsctl.exchange.signing import READ_TTL, WRITE_TTL, Signer
-from perpsctl.exchange.transport import Answered, Ending, GateClosed, NotWritten, Problem, Request, Transport, Written
+from perpsctl.exchange.transport import Answered, Ending, NotWritten, Problem, Request, Transport
 from perpsctl.wire.advanced_trade.faults import ErrorFacts, error_facts
 from perpsctl.wire.guard import WireError, decode
 
-__all__ = ["PREFIX", "Ask", "Link", "Reply", "clock_hint", "in_path", "is_json", "refusal_of", "strangeness"]
+__all__ = ["PREFIX", "Ask", "Link", "clock_hint", "in_path", "is_json", "refusal_of", "strangeness"]
 
 PREFIX = "/api/v3/brokerage"
 _MICROSECOND = timedelta(microseconds=1)
@@ -48,14 +49,6 @@ class Ask:
     public_path: str | None = None
     open_to_all: bool = False
     priority: Priority = Priority.READ
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply(Generic[T]):
-    """A decoded body with the answer it came in, for its age."""
-
-    body: T
-    answer: Answered
 
 
 class Link:
@@ -84,7 +77,7 @@ class Link:
     def has_key(self) -> bool:
         return self._signer is not None or not self.transport.endpoint.signs
 
-    def read(self, ask: Ask, kind: type[T]) -> Reply[T]:
+    def read(self, ask: Ask, kind: type[T]) -> Got[T]:
         """The decoded answer, asked again while that can help; one of our errors otherwise, never nothing."""
         policy = self._cancels if ask.priority is Priority.CANCEL else self._reads
         return repeat(lambda until_ns: self._attempt(ask, kind, until_ns), policy, self.clock, self._ids)
@@ -100,25 +93,18 @@ class Link:
         except CredentialsError as missing:
             return NotWritten(problem=Problem.BAD_REQUEST, detail=missing.message)
 
-    def once(self, ask: Ask, kind: type[T]) -> Reply[T]:
+    def once(self, ask: Ask, kind: type[T]) -> Got[T]:
         """As `read`, for requests that must not be repeated although they are no orders."""
         single = RetryPolicy(attempts=1, total=self._reads.total)
         return repeat(lambda until_ns: self._attempt(ask, kind, until_ns), single, self.clock, self._ids)
 
-    def _attempt(self, ask: Ask, kind: type[T], until_ns: int) -> Reply[T]:
-        ending = self._once(ask, until_ns, ttl=READ_TTL, gate=None)
-        match ending:
-            case Answered():
-                pass
-            case NotWritten() | Written():
-                raise Again(VenueUnreachable(f"{ask.method} {ask.path}: {ending.detail}"))
-            case GateClosed():
-                raise AssertionError("no gate was given")
-        failure = self._failure(ask, ending)
+    def _attempt(self, ask: Ask, kind: type[T], until_ns: int) -> Got[T]:
+        answer = answered(self._once(ask, until_ns, ttl=READ_TTL, gate=None), f"{ask.method} {ask.path}")
+        failure = self._failure(ask, answer)
         if failure is not None:
             raise failure
         try:
-            return Reply(body=decode(ending.body, kind), answer=ending)
+            return Got(body=decode(answer.body, kind), answer=answer)
         except WireError as refused:
             problem = str(refused)
         self.transport.forget_connections()

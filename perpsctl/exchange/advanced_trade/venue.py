@@ -3,7 +3,7 @@
 Reads answer whole or raise; writes are sent once and never raise. Sizes are coin on this side of `wire`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from requests.adapters import BaseAdapter
@@ -21,33 +21,30 @@ from perpsctl.domain.errors import PerpsctlError, UsageError, VenueRefusedReques
 from perpsctl.domain.ids import Ids, ProductId, VenueOrderId
 from perpsctl.domain.market import BookView, Candle, PublicTrade
 from perpsctl.domain.orders import (
-    ApprovedEdit,
-    ApprovedOrder,
     CancelResult,
     Fill,
     Preview,
     QuantizedEdit,
     QuantizedOrder,
-    SubmitOutcome,
     VenueOrder,
 )
-from perpsctl.domain.ports import Clock, Gate, Sighting, Sought, Venue
-from perpsctl.domain.products import DoubtTerms, Product, VenueCapabilities, VenueId
+from perpsctl.domain.ports import Clock, Venue
+from perpsctl.domain.products import DoubtTerms, VenueCapabilities, VenueId
 from perpsctl.domain.reports import KeyFacts
 from perpsctl.exchange.advanced_trade.candles import BARS_PER_REQUEST, granularity_of
 from perpsctl.exchange.advanced_trade.catalogue import Catalogue
 from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
 from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL, Lists
 from perpsctl.exchange.advanced_trade.writes import Writes
-from perpsctl.exchange.bars import windows
+from perpsctl.exchange.common_venue import CommonVenue, from_moment
 from perpsctl.exchange.credentials import Credentials
 from perpsctl.exchange.hosts import Endpoint
-from perpsctl.exchange.listing import ForeignOrder, Listing, merged
+from perpsctl.exchange.listing import ForeignOrder, Listing, joined
 from perpsctl.exchange.pacing import Pacer, Priority
 from perpsctl.exchange.retrying import CANCELS, READS, RetryPolicy
 from perpsctl.exchange.search import SKEW_TOLERATED, Search
 from perpsctl.exchange.signing import WRITE_TTL, Signer
-from perpsctl.exchange.transport import ExchangeRecord, Observer, Timing, Transport
+from perpsctl.exchange.transport import Observer, Timing, Transport
 from perpsctl.wire.advanced_trade import (
     accounts,
     convert_accounts,
@@ -90,7 +87,7 @@ MILLISECOND = timedelta(milliseconds=1)
 MICROSECOND = timedelta(microseconds=1)
 
 
-class AdvancedTradeVenue:
+class AdvancedTradeVenue(CommonVenue):
     """Coinbase Advanced Trade with one key, or with none for public reads."""
 
     def __init__(
@@ -109,50 +106,38 @@ class AdvancedTradeVenue:
         cancels: RetryPolicy = CANCELS,
     ) -> None:
         """`adapter` replaces the socket (in-process simulator, tests); `pacer` is shared where several venues share a key."""
-        self._capabilities = capabilities
-        self._clock = clock
-        self._transport = Transport(endpoint, clock, timing=timing, adapter=adapter, observer=observer)
+        transport = Transport(endpoint, clock, timing=timing, adapter=adapter, observer=observer)
         signer = Signer(credentials, endpoint.authority) if credentials is not None and endpoint.signs else None
         pacer = pacer or Pacer(
             clock,
             private_per_second=capabilities.requests_per_second_private,
             public_per_second=capabilities.requests_per_second_public,
         )
-        self._link = Link(self._transport, signer, pacer, clock, ids, reads=reads, cancels=cancels)
+        self._link = Link(transport, signer, pacer, clock, ids, reads=reads, cancels=cancels)
         self._catalogue = Catalogue(self._link)
         self._lists = Lists(self._link, self._catalogue)
         self._writes = Writes(self._link, self.order)
-        self._search = Search(
+        search = Search(
             clock=clock,
             by_id=self.order,
             since=lambda sought: self._since(sought.sent_after - SKEW_TOLERATED),
             fills_since=lambda sought: self.fills(since=sought.sent_after - SKEW_TOLERATED),
         )
-        self._live_before: dict[VenueOrderId, VenueOrder] = {}
-
-    @property
-    def capabilities(self) -> VenueCapabilities:
-        return self._capabilities
+        super().__init__(
+            capabilities=capabilities,
+            clock=clock,
+            transport=transport,
+            products=self._catalogue,
+            writes=self._writes,
+            search=search,
+        )
 
     @property
     def link(self) -> Link:
         """For the endpoints beyond the port (`operations`): one key, one budget, one connection."""
         return self._link
 
-    def last_exchange(self) -> ExchangeRecord | None:
-        """What the last request did: evidence for probe, with no secret in it."""
-        return self._transport.last
-
-    def close(self) -> None:
-        self._transport.close()
-
     # market
-
-    def products(self) -> tuple[Product, ...]:
-        return self._catalogue.products()
-
-    def product(self, product_id: ProductId) -> Product:
-        return self._catalogue.product(product_id)
 
     def book(self, product_id: ProductId, depth: int) -> BookView:
         product = self._catalogue.known(product_id)
@@ -176,14 +161,14 @@ class AdvancedTradeVenue:
         name = granularity_of(granularity)
         product = self._catalogue.known(product_id)
         path = f"/products/{in_path(product_id)}/candles"
-        found: dict[datetime, Candle] = {}
-        for first, last in windows(start, end, granularity, bars=BARS_PER_REQUEST):
+
+        def read(first: int, last: int) -> tuple[Candle, ...]:
             query = (("start", str(first)), ("end", str(last)), ("granularity", name), ("limit", "350"))
             reply = self._link.read(Ask(path=path, public_path=f"/market{path}", query=query), market.CandlesReply)
             with strangeness(f"candles of {product_id}"):
-                bars = convert_market.candles_from(reply.body, product)
-            found.update((bar.start, bar) for bar in bars if start <= bar.start < end)
-        return tuple(found[at] for at in sorted(found))
+                return convert_market.candles_from(reply.body, product)
+
+        return self._bars(start, end, granularity, per_request=BARS_PER_REQUEST, read=read)
 
     def trades(self, product_id: ProductId, limit: int) -> tuple[PublicTrade, ...]:
         if limit < 1:
@@ -278,19 +263,14 @@ class AdvancedTradeVenue:
             listings.append(self._lists.read_orders((by_source, ("order_status", "OPEN"))))
         recent = reading.rfc3339(self._clock.now() - RECENT)
         listings.append(self._lists.read_orders((("order_placement_source", SOURCES[0]), ("start_date", recent))))
-        seen = {order.venue_order_id: order for order in merged([o for listing in listings for o in listing.orders])}
-        for missing in self._live_before.keys() - seen.keys():
-            order = self.order(missing)
-            if order is not None:
-                seen[missing] = order
-        live = {order_id: order for order_id, order in seen.items() if order.status.live}
-        self._live_before = live
-        self._writes.note(*seen)
-        return OrdersRead(
-            orders=tuple(live.values()),
-            as_of=min(listing.as_of for listing in listings),
-            pages=sum(listing.pages for listing in listings),
-        )
+        whole = joined(listings)
+        self._writes.note(*(order.venue_order_id for order in whole.orders))
+        live = self._still_live(whole.orders, self._known_ones, live=lambda order: order.status.live)
+        return OrdersRead(orders=live, as_of=whole.as_of, pages=whole.pages)
+
+    def _known_ones(self, order_ids: Collection[VenueOrderId]) -> tuple[VenueOrder, ...]:
+        found = (self.order(order_id) for order_id in order_ids)
+        return tuple(order for order in found if order is not None)
 
     def _transitional(self, by_source: tuple[str, str]) -> Listing:
         states = tuple(("order_status", state) for state in TRANSITIONAL)
@@ -306,22 +286,16 @@ class AdvancedTradeVenue:
 
     def foreign_orders(self) -> tuple[ForeignOrder, ...]:
         """Working orders outside our scope (spot and the like), of every source: shown, never touched."""
-        found: dict[str, ForeignOrder] = {}
-        for source in SOURCES:
-            listing = self._lists.read_orders((("order_placement_source", source), ("order_status", "OPEN")))
-            found.update((order.venue_order_id, order) for order in listing.foreign)
-        return tuple(found.values())
+        still_open = ("order_status", "OPEN")
+        return joined(
+            self._lists.read_orders((("order_placement_source", source), still_open)) for source in SOURCES
+        ).foreign
 
     def _since(self, start: datetime) -> Listing:
         since = ("start_date", reading.rfc3339(start.astimezone(UTC)))
-        listings = [self._lists.read_orders((("order_placement_source", source), since)) for source in SOURCES]
-        self._writes.note(*(order.venue_order_id for listing in listings for order in listing.orders))
-        return Listing(
-            orders=merged([order for listing in listings for order in listing.orders]),
-            foreign=tuple(order for listing in listings for order in listing.foreign),
-            as_of=min(listing.as_of for listing in listings),
-            pages=sum(listing.pages for listing in listings),
-        )
+        whole = joined(self._lists.read_orders((("order_placement_source", source), since)) for source in SOURCES)
+        self._writes.note(*(order.venue_order_id for order in whole.orders))
+        return whole
 
     def order(self, venue_order_id: VenueOrderId) -> VenueOrder | None:
         path = f"/orders/historical/{in_path(venue_order_id)}"
@@ -356,7 +330,7 @@ class AdvancedTradeVenue:
             found = self._lists.read_fills((("start_sequence_timestamp", reading.rfc3339(since.astimezone(UTC))),))
         else:
             found = self._lists.read_fills(())
-        return found if since is None else tuple(fill for fill in found if fill.time >= since)
+        return from_moment(found, since)
 
     def preview(self, order: QuantizedOrder) -> Preview:
         body = encode(requests.preview_request(order))
@@ -370,15 +344,6 @@ class AdvancedTradeVenue:
         reply = self._link.read(Ask(method="POST", path="/orders/edit_preview", body=body), orders.PreviewReply)
         with strangeness("the preview of the edit"):
             return convert_orders.preview_from(reply.body)
-
-    def submit(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
-        return self._writes.submit(order, gate)
-
-    def submit_edit(self, edit: ApprovedEdit, gate: Gate) -> SubmitOutcome:
-        return self._writes.submit_edit(edit, gate)
-
-    def close_position(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
-        return self._writes.close_position(order, gate)
 
     def cancel(self, venue_order_ids: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
         """One result per order, in the order given. A batch without an answer does not stop the others.
@@ -410,9 +375,6 @@ class AdvancedTradeVenue:
         reply = self._link.read(ask, orders.CancelReply)
         with strangeness("the answer to the cancel"):
             return outcomes.cancel_results(reply.body, batch)
-
-    def search(self, sought: Sought) -> Sighting:
-        return self._search.look(sought)
 
 
 def _unanswered(missed: VenueOrderId, failure: PerpsctlError) -> CancelResult:

@@ -33,9 +33,9 @@ from perpsctl.domain.orders import (
     VenueOrder,
 )
 from perpsctl.domain.ports import Gate
-from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade.link import Link, clock_hint, is_json
 from perpsctl.exchange.echo import terms_apart
+from perpsctl.exchange.endings import another_order, impossible, without_reply
 from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
 from perpsctl.wire.advanced_trade import orders, outcomes, requests
 from perpsctl.wire.advanced_trade.faults import ErrorFacts, error_facts
@@ -77,24 +77,24 @@ class Writes:
     def submit(self, approved: ApprovedOrder, gate: Gate) -> SubmitOutcome:
         try:
             request = requests.create_request(approved.order, approved.client_order_id)
-        except PerpsctlError as impossible:
-            return NotSent(reason=impossible.code, evidence=impossible.message)
+        except PerpsctlError as refused_here:
+            return impossible(refused_here)
         outcome = self._create("/orders", request, approved, gate)
         return self._compared(outcome, approved, priced=True)
 
     def close_position(self, approved: ApprovedOrder, gate: Gate) -> SubmitOutcome:
         try:
             request = requests.close_request(approved.order, approved.client_order_id)
-        except PerpsctlError as impossible:
-            return NotSent(reason=impossible.code, evidence=impossible.message)
+        except PerpsctlError as refused_here:
+            return impossible(refused_here)
         outcome = self._create("/orders/close_position", request, approved, gate)
         return self._compared(outcome, approved, priced=False)
 
     def submit_edit(self, approved: ApprovedEdit, gate: Gate) -> SubmitOutcome:
         try:
             request = requests.edit_request(approved.edit)
-        except PerpsctlError as impossible:
-            return NotSent(reason=impossible.code, evidence=impossible.message)
+        except PerpsctlError as refused_here:
+            return impossible(refused_here)
 
         def judge(answer: Answered, evidence: str) -> SubmitOutcome:
             reply = decode(answer.body, orders.EditOrderReply, unique_keys=True)
@@ -143,20 +143,15 @@ class Writes:
             return Unknown(reason="the venue names an order and does not know it", evidence=accepted.evidence)
         against = terms_apart(found, approved.order, approved.client_order_id, priced=priced)
         if against:
-            reason = f"the venue answered with another order: {', '.join(against)}"
-            return Unknown(reason=reason, evidence=accepted.evidence, alarm=True)
+            return another_order(against, accepted.evidence)
         evidence = f"{accepted.evidence}; fetched and compared: it was known before this send"
         return replace(accepted, order=found, evidence=evidence)
 
     def _send(self, path: str, body: bytes, gate: Gate, judge: Judge) -> SubmitOutcome:
         ending = self._link.write(path, body, gate)
         match ending:
-            case GateClosed():
-                return NotSent(reason=ending.code, evidence=shown(ending.reason))
-            case NotWritten():
-                return NotSent(reason=ending.problem.value, evidence=f"no byte was sent: {ending.detail}")
-            case Written():
-                return Unknown(reason=ending.problem.value, evidence=ending.detail)
+            case GateClosed() | NotWritten() | Written():
+                return without_reply(ending)
             case Answered():
                 return self._judged(ending, judge)
             case _:

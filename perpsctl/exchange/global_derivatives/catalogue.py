@@ -15,8 +15,9 @@ from perpsctl.domain.ports import Clock
 from perpsctl.domain.products import RETIRED_SUFFIX, Product, find_product
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
+from perpsctl.exchange.endings import Got
 from perpsctl.exchange.global_derivatives.funding import Funding
-from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.wire.global_derivatives import convert_market, market, params
 
 __all__ = ["CURRENCY", "Catalogue", "is_perpetual"]

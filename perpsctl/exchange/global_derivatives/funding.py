@@ -16,7 +16,8 @@ from perpsctl.domain.market import FundingTerms
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
-from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.endings import Got
+from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.moments import millis
 from perpsctl.wire.global_derivatives import convert_market, market, params
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from perpsctl.domain.errors import VenueSpokeStrangely
 from perpsctl.domain.ports import Clock
+from perpsctl.exchange.endings import Got
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY
-from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.moments import millis
 from perpsctl.exchange.global_derivatives.slots import AGE_FOR_FILLS, Slots
 from perpsctl.exchange.pages import Pages

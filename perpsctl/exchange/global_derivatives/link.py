@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from perpsctl.domain.errors import PerpsctlError, RateLimited, VenueSpokeStrangely, VenueUnreachable
+from perpsctl.domain.errors import PerpsctlError, VenueSpokeStrangely, VenueUnreachable
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Gate
 from perpsctl.exchange.credentials import Secret
+from perpsctl.exchange.endings import Got, answered
 from perpsctl.exchange.global_derivatives.faults import failure_of
 from perpsctl.exchange.global_derivatives.rpc import Params, Rpc
 from perpsctl.exchange.global_derivatives.session import Session
@@ -23,19 +24,11 @@ from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Writte
 from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import Reply, RpcError
 
-__all__ = ["Garbled", "Got", "Link", "NotReady", "Told", "WriteEnding"]
+__all__ = ["Garbled", "Link", "NotReady", "Told", "WriteEnding"]
 
 _MICROSECOND = timedelta(microseconds=1)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Got(Generic[T]):
-    """A result with the answer it came in, for its age."""
-
-    body: T
-    answer: Answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,21 +95,15 @@ class Link:
         token = self.session.token(priority, until_ns=until_ns) if method.startswith("private/") else None
         self.rpc.paced(method, priority, until_ns=until_ns)
         request_id, ending = self.rpc.post(method, params, None if token is None else token.reveal())
-        match ending:
-            case Answered():
-                pass
-            case NotWritten() | Written():
-                raise Again(VenueUnreachable(f"{method}: {ending.detail}"))
-            case GateClosed():
-                raise AssertionError("no gate was given")
+        answer = answered(ending, method)
         try:
-            reply = self.rpc.reply(ending, request_id, kind)
+            reply = self.rpc.reply(answer, request_id, kind)
         except VenueSpokeStrangely as strange:
-            raise Again(_unanswered(method, ending, strange)) from None
+            raise Again(_unanswered(method, answer, strange)) from None
         if reply.error is not None:
             raise failure_of(method, reply.error, full_refill=self._minded(reply.error, token))
         assert reply.result is not None  # the reader lets exactly one of the two through
-        return Got(body=reply.result, answer=ending)
+        return Got(body=reply.result, answer=answer)
 
     def write(self, method: str, params: Callable[[], Params], kind: type[T], gate: Gate) -> WriteEnding[T]:
         """Send a write once. Never raises. `params` is asked when the budget let it through, so its expiry is fresh."""
@@ -153,12 +140,3 @@ class Link:
         if token is not None and error_fact(error.code, error.message).for_reads is ErrorClass.LOGIN:
             self.session.refused(token)
         return self.rpc.minded(error)
-
-
-def _unanswered(method: str, answer: Answered, strange: VenueSpokeStrangely) -> PerpsctlError:
-    """What an answer without a reply in it says by its status: the edge in front of the gateway speaks HTTP."""
-    if answer.status == 429:
-        return RateLimited(f"{method}: the venue's rate limit is used up (HTTP 429)")
-    if answer.status >= 500:
-        return VenueUnreachable(f"{method}: the venue answered HTTP {answer.status}")
-    return VenueSpokeStrangely(f"{method}: {strange.message}")

@@ -14,16 +14,17 @@ from perpsctl.domain.orders import Fill, VenueOrder
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
+from perpsctl.exchange.endings import Got
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY, Catalogue, is_perpetual
 from perpsctl.exchange.global_derivatives.histories import Histories
-from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.moments import EPOCH
-from perpsctl.exchange.listing import ForeignOrder, Listing, merged
+from perpsctl.exchange.listing import ForeignOrder, Listing, joined, merged
 from perpsctl.exchange.pacing import Priority
 from perpsctl.wire.global_derivatives import convert_orders, params, trading
 from perpsctl.wire.global_derivatives.common import said
 
-__all__ = ["NOT_FOUND", "Lists", "joined", "moved_on", "standing"]
+__all__ = ["NOT_FOUND", "Lists", "moved_on", "standing"]
 
 MANY = 10  # orders to ask for by id; more are sought in a list first
 NOT_FOUND = ("order_not_found", "not_owner_of_order")
@@ -228,17 +229,6 @@ class Lists:
         sizes = self._catalogue.sizes_with(row.instrument_name for row in ours)
         with strangeness("the list of fills"):
             return convert_orders.fills_from(ours, sizes)
-
-
-def joined(parts: Sequence[Listing], *, what: str) -> Listing:
-    """Several listings as one, each order once."""
-    return Listing(
-        orders=merged([order for part in parts for order in part.orders]),
-        foreign=tuple({order.venue_order_id: order for part in parts for order in part.foreign}.values()),
-        as_of=min(part.as_of for part in parts),
-        pages=sum(part.pages for part in parts),
-        what=what,
-    )
 
 
 def standing(whole: Listing) -> Listing:

@@ -14,9 +14,10 @@ from perpsctl.domain.numbers import Notional
 from perpsctl.domain.reports import KeyFacts
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
+from perpsctl.exchange.endings import Got
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY
 from perpsctl.exchange.global_derivatives.credits import DEFAULT_RATES, Bucket, Rate
-from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.readiness import Readiness
 from perpsctl.wire.global_derivatives import accounts, convert_accounts, params
 from perpsctl.wire.guard import WireError

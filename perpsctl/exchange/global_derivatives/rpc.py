@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeVar
 
-from perpsctl.domain.errors import VenueSpokeStrangely
+from perpsctl.domain.errors import PerpsctlError, RateLimited, VenueSpokeStrangely, VenueUnreachable
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Gate
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import is_json
 from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.global_derivatives.faults import EXHAUSTED
-from perpsctl.exchange.pacing import Priority
+from perpsctl.exchange.pacing import Priority, retry_after_wait
+from perpsctl.exchange.retrying import Again
 from perpsctl.exchange.transport import Answered, Ending, Problem, Request, Transport, Written
 from perpsctl.wire.global_derivatives import rpc
 from perpsctl.wire.global_derivatives.common import Body, JsonValue
@@ -26,6 +27,7 @@ __all__ = ["PREFIX", "Params", "Rpc"]
 
 PREFIX = "/api/v2/"
 _HUNG_UP = (Problem.RESET, Problem.CUT_SHORT)
+_TOO_MANY = 429  # of the edge in front of the gateway, which speaks HTTP; the gateway itself says 10028
 
 Params = Mapping[str, JsonValue] | Body
 T = TypeVar("T")
@@ -79,6 +81,19 @@ class Rpc:
             problem = "the answer belongs to another request"
         raise self._strange(problem, answer)
 
+    def unanswered(self, method: str, answer: Answered, strange: VenueSpokeStrangely) -> Again:
+        """What an answer without a reply in it says by its status, for whoever may ask again."""
+        error: PerpsctlError = VenueSpokeStrangely(f"{method}: {strange.message}")
+        wait = None
+        if answer.status == _TOO_MANY:
+            error = RateLimited(f"{method}: the venue's rate limit is used up (HTTP 429)")
+            wait = retry_after_wait(answer.header("retry-after"), answer.arrived)
+        elif answer.status >= 500:
+            error = VenueUnreachable(f"{method}: the venue answered HTTP {answer.status}")
+        return Again(error, asked_wait=wait)
+
     def _strange(self, problem: str, answer: Answered) -> VenueSpokeStrangely:
         self.transport.forget_connections()  # what else is on that connection may not be ours either
+        if answer.status == _TOO_MANY:
+            self.credits.exhausted()
         return VenueSpokeStrangely(f"HTTP {answer.status}: {problem}")

@@ -9,7 +9,6 @@ import threading
 
 from perpsctl.domain.errors import (
     CredentialsError,
-    PerpsctlError,
     RefusalCause,
     VenueRefusedUs,
     VenueSpokeStrangely,
@@ -90,8 +89,8 @@ class Session:
                 raise AssertionError("no gate was given")
         try:
             reply = self._rpc.reply(ending, request_id, accounts.Login)
-        except PerpsctlError as strange:
-            raise Again(strange) from None
+        except VenueSpokeStrangely as strange:
+            raise self._rpc.unanswered(AUTH, ending, strange) from None
         if reply.error is not None:
             raise self._refusal(ending, reply.error)
         return self._kept(reply.result, asked_ns)

@@ -13,20 +13,17 @@ from perpsctl.domain.errors import UsageError, VenueRefusedUs
 from perpsctl.domain.ids import ClientOrderId, Ids, ProductId, VenueOrderId, client_order_id
 from perpsctl.domain.market import BookView, Candle, Mark, PublicTrade
 from perpsctl.domain.orders import (
-    ApprovedEdit,
-    ApprovedOrder,
     CancelResult,
     Fill,
     Preview,
     QuantizedOrder,
-    SubmitOutcome,
     VenueOrder,
 )
-from perpsctl.domain.ports import Clock, Gate, Sighting, Sought, Venue
-from perpsctl.domain.products import DoubtTerms, Product, VenueCapabilities, VenueId
+from perpsctl.domain.ports import Clock, Sought, Venue
+from perpsctl.domain.products import DoubtTerms, VenueCapabilities, VenueId
 from perpsctl.domain.reports import KeyFacts
 from perpsctl.exchange.answers import strangeness
-from perpsctl.exchange.bars import windows
+from perpsctl.exchange.common_venue import CommonVenue, from_moment
 from perpsctl.exchange.credentials import Credentials
 from perpsctl.exchange.global_derivatives.books import Books
 from perpsctl.exchange.global_derivatives.cancels import Cancels
@@ -34,7 +31,7 @@ from perpsctl.exchange.global_derivatives.catalogue import CURRENCY, Catalogue
 from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.global_derivatives.estimates import estimate
 from perpsctl.exchange.global_derivatives.link import Link
-from perpsctl.exchange.global_derivatives.listings import Lists, joined, moved_on, standing
+from perpsctl.exchange.global_derivatives.listings import Lists, moved_on, standing
 from perpsctl.exchange.global_derivatives.money import Money, key_facts_of, own_rows
 from perpsctl.exchange.global_derivatives.readiness import Readiness
 from perpsctl.exchange.global_derivatives.rpc import Rpc
@@ -42,11 +39,11 @@ from perpsctl.exchange.global_derivatives.session import Session
 from perpsctl.exchange.global_derivatives.venue_clock import WRITE_TTL, VenueClock
 from perpsctl.exchange.global_derivatives.writes import Writes
 from perpsctl.exchange.hosts import Endpoint
-from perpsctl.exchange.listing import ForeignOrder, Listing
+from perpsctl.exchange.listing import ForeignOrder, Listing, joined
 from perpsctl.exchange.retrying import CANCELS, READS, RetryPolicy
 from perpsctl.exchange.search import SKEW_TOLERATED, Search
 from perpsctl.exchange.signing import Signer
-from perpsctl.exchange.transport import ExchangeRecord, Observer, Timing, Transport
+from perpsctl.exchange.transport import Observer, Timing, Transport
 from perpsctl.wire.global_derivatives import accounts, convert_accounts, convert_market, market, params
 
 __all__ = ["GLOBAL_CAPABILITIES", "GlobalDerivativesVenue"]
@@ -79,7 +76,7 @@ LABEL_REMEMBERED = timedelta(minutes=20)
 NO_WINDOWS = MarginWindow(kind="NONE", ends=None, intraday_enrolled=False)
 
 
-class GlobalDerivativesVenue:
+class GlobalDerivativesVenue(CommonVenue):
     """The gateway with one key, or with none for public reads."""
 
     def __init__(
@@ -102,11 +99,9 @@ class GlobalDerivativesVenue:
 
         `road` carries orders and edits another way than HTTP: `streams.order_road.over` for the loop's order socket.
         """
-        self._capabilities = capabilities
-        self._clock = clock
-        self._transport = Transport(endpoint, clock, timing=timing, adapter=adapter, observer=observer)
+        transport = Transport(endpoint, clock, timing=timing, adapter=adapter, observer=observer)
         signer = Signer(credentials, endpoint.authority) if credentials is not None else None
-        rpc = Rpc(self._transport, pacer or Credits(clock), ids)
+        rpc = Rpc(transport, pacer or Credits(clock), ids)
         self._session = Session(rpc, signer, clock, ids)
         self._link = Link(rpc, self._session, clock, ids, reads=reads, cancels=cancels)
         self._venue_clock = VenueClock(self._link, clock)
@@ -115,9 +110,9 @@ class GlobalDerivativesVenue:
         self._lists = Lists(self._link, self._catalogue, clock)
         self._money = Money(self._link, self._ready)
         self._books = Books(self._link)
-        self._writes = Writes(self._link if road is None else road(self._link), self._ready, self._catalogue.limits)
+        writes = Writes(self._link if road is None else road(self._link), self._ready, self._catalogue.limits)
         self._cancels = Cancels(self._link, self._lists)
-        self._search = Search(
+        search = Search(
             clock=clock,
             by_id=self.order,
             since=self._sought,
@@ -125,11 +120,14 @@ class GlobalDerivativesVenue:
                 sought.sent_after - SKEW_TOLERATED, label=client_order_id(sought.record.intent.id)
             ),
         )
-        self._live_before: dict[VenueOrderId, VenueOrder] = {}
-
-    @property
-    def capabilities(self) -> VenueCapabilities:
-        return self._capabilities
+        super().__init__(
+            capabilities=capabilities,
+            clock=clock,
+            transport=transport,
+            products=self._catalogue,
+            writes=writes,
+            search=search,
+        )
 
     @property
     def link(self) -> Link:
@@ -141,21 +139,7 @@ class GlobalDerivativesVenue:
         """The account's books, row by row."""
         return self._books
 
-    def last_exchange(self) -> ExchangeRecord | None:
-        """What the last request did: evidence for probe, with no secret in it."""
-        return self._transport.last
-
-    def close(self) -> None:
-        self._transport.close()
-
     # market
-
-    def products(self) -> tuple[Product, ...]:
-        """Every USDC perpetual; index, last and funding are read one product at a time."""
-        return self._catalogue.products()
-
-    def product(self, product_id: ProductId) -> Product:
-        return self._catalogue.product(product_id)
 
     def mark(self, product_id: ProductId) -> Mark:
         """The venue's own mark price, dated."""
@@ -178,16 +162,16 @@ class GlobalDerivativesVenue:
                 "the venue has no bars of that length", fix=f"one of {', '.join(RESOLUTIONS.values())} (minutes, days)"
             )
         product = self._catalogue.known(product_id)
-        found: dict[datetime, Candle] = {}
-        for first, last in windows(start, end, granularity, bars=BARS_PER_REQUEST):
+
+        def read(first: int, last: int) -> tuple[Candle, ...]:
             asked = params.PeriodParams(
                 instrument_name=product_id, start_timestamp=first * 1000, end_timestamp=last * 1000, resolution=name
             )
             got = self._link.read("public/get_tradingview_chart_data", asked, market.ChartData)
             with strangeness(f"candles of {product_id}"):
-                bars = convert_market.candles_from(got.body, product)
-            found.update((bar.start, bar) for bar in bars if start <= bar.start < end)
-        return tuple(found[at] for at in sorted(found))
+                return convert_market.candles_from(got.body, product)
+
+        return self._bars(start, end, granularity, per_request=BARS_PER_REQUEST, read=read)
 
     def trades(self, product_id: ProductId, limit: int) -> tuple[PublicTrade, ...]:
         if not 1 <= limit <= TRADES_MAX:
@@ -244,11 +228,12 @@ class GlobalDerivativesVenue:
         and is not listed now (E2): a listing may lag.
         """
         listing = self._lists.open()
-        seen = {order.venue_order_id: order for order in listing.orders}
-        seen.update(self._lists.each(self._live_before.keys() - seen.keys()))
-        live = {order_id: order for order_id, order in seen.items() if order.status.live and not moved_on(order)}
-        self._live_before = live
-        return OrdersRead(orders=tuple(live.values()), as_of=listing.as_of, pages=listing.pages)
+        live = self._still_live(
+            listing.orders,
+            lambda missing: self._lists.each(missing).values(),
+            live=lambda order: order.status.live and not moved_on(order),
+        )
+        return OrdersRead(orders=live, as_of=listing.as_of, pages=listing.pages)
 
     def orders_since(self, start: datetime) -> OrdersRead:
         listing = self._lists.since(start)
@@ -267,21 +252,11 @@ class GlobalDerivativesVenue:
         """The recent window and the history joined, each fill once."""
         if venue_order_id is None:
             return self._lists.fills(since)
-        found = self._lists.fills_of(venue_order_id)
-        return found if since is None else tuple(fill for fill in found if fill.time >= since)
+        return from_moment(self._lists.fills_of(venue_order_id), since)
 
     def preview(self, order: QuantizedOrder) -> Preview:
         """An estimate: the venue has no preview."""
         return estimate(self._link, self._catalogue, order)
-
-    def submit(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
-        return self._writes.submit(order, gate)
-
-    def submit_edit(self, edit: ApprovedEdit, gate: Gate) -> SubmitOutcome:
-        return self._writes.submit_edit(edit, gate)
-
-    def close_position(self, order: ApprovedOrder, gate: Gate) -> SubmitOutcome:
-        return self._writes.close_position(order, gate)
 
     def cancel(self, venue_order_ids: Sequence[VenueOrderId]) -> tuple[CancelResult, ...]:
         return self._cancels.each(venue_order_ids)
@@ -289,9 +264,6 @@ class GlobalDerivativesVenue:
     def cancel_all(self, product_id: ProductId | None) -> int | None:
         """Isolated orders included; one product's, or every USDC derivative's."""
         return self._cancels.of_perpetuals() if product_id is None else self._cancels.of_product(product_id)
-
-    def search(self, sought: Sought) -> Sighting:
-        return self._search.look(sought)
 
     def by_label(self, label: ClientOrderId) -> tuple[VenueOrder, ...]:
         """Every order the venue knows under this label; more than one is a duplicate (reference section 9)."""

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from perpsctl.domain.accounts import ServerTime
 from perpsctl.domain.ports import Clock
 from perpsctl.exchange.answers import strangeness
-from perpsctl.exchange.global_derivatives.link import Got, Link
+from perpsctl.exchange.endings import Got
+from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.moments import EPOCH, MILLISECOND, millis
 from perpsctl.exchange.pacing import Priority
 from perpsctl.wire.global_derivatives import params

@@ -41,8 +41,8 @@ from perpsctl.domain.orders import (
     VenueOrder,
 )
 from perpsctl.domain.ports import Gate
-from perpsctl.domain.text import shown
 from perpsctl.exchange.echo import terms_apart
+from perpsctl.exchange.endings import another_order, impossible, without_reply
 from perpsctl.exchange.global_derivatives.faults import STOPS, words_of
 from perpsctl.exchange.global_derivatives.guards import check_edit, check_order
 from perpsctl.exchange.global_derivatives.link import Garbled, Link, NotReady, Told
@@ -74,8 +74,8 @@ class Writes:
         try:
             check_order(approved, self._limits(approved.order.product_id))
             self._ready.for_order(entry=approved.order.intent.road is Road.ENTRY)
-        except PerpsctlError as impossible:
-            return _impossible(impossible)
+        except PerpsctlError as refused_here:
+            return impossible(refused_here)
         if approved.client_order_id in self._labels:
             return NotSent(
                 reason="label_used", evidence="this label was sent before, and the venue does not deduplicate"
@@ -98,8 +98,8 @@ class Writes:
         try:
             check_edit(approved.edit.product, approved.edit.new_price)
             self._ready.for_order(entry=False)
-        except PerpsctlError as impossible:
-            return _impossible(impossible)
+        except PerpsctlError as refused_here:
+            return impossible(refused_here)
 
         def judge(result: trading.OrderAndTrades, answer: Answered, evidence: str) -> SubmitOutcome:
             return self._edited(result, approved, answer, evidence)
@@ -131,7 +131,7 @@ class Writes:
         order = approved.order
         body = _body_of(result)
         if body.instrument_name != order.product_id:
-            return _other(["product"], evidence)
+            return another_order(["product"], evidence)
         found = convert_orders.order_from(body, {order.product_id: order.product.contract_size}, answer.asked)
         priced = order.intent.type is not OrderType.MARKET
         against = list(terms_apart(found, order, approved.client_order_id, priced=priced))
@@ -140,7 +140,7 @@ class Writes:
         if against == ["price"] and _clamped_way_out(found, order):
             evidence = f"{evidence}; the venue's price limits made it {plain(found.limit_price or Decimal(0))}"
         elif against:
-            return _other(against, evidence)
+            return another_order(against, evidence)
         return self._stands(body, found, answer, evidence)
 
     def _edited(
@@ -149,7 +149,7 @@ class Writes:
         edit = approved.edit
         body = _body_of(result)
         if body.instrument_name != edit.product_id:
-            return _other(["product"], evidence)
+            return another_order(["product"], evidence)
         found = convert_orders.order_from(body, {edit.product_id: edit.product.contract_size}, answer.asked)
         apart = {
             "order id": found.venue_order_id != edit.intent.venue_order_id,
@@ -160,7 +160,7 @@ class Writes:
             "reduce-only": body.reduce_only is not True and edit.reduce_only,
         }
         against = [name for name, differs in apart.items() if differs]
-        return _other(against, evidence) if against else self._stands(body, found, answer, evidence)
+        return another_order(against, evidence) if against else self._stands(body, found, answer, evidence)
 
     def _stands(self, body: trading.Order, found: VenueOrder, answer: Answered, evidence: str) -> SubmitOutcome:
         if body.order_state == "rejected":
@@ -179,12 +179,8 @@ class Writes:
         match ending:
             case NotReady():
                 return NotSent(reason=ending.reason, evidence=f"no byte was sent: {ending.detail}")
-            case GateClosed():
-                return NotSent(reason=ending.code, evidence=shown(ending.reason))
-            case NotWritten():
-                return NotSent(reason=ending.problem.value, evidence=f"no byte was sent: {ending.detail}")
-            case Written():
-                return Unknown(reason=ending.problem.value, evidence=ending.detail)
+            case GateClosed() | NotWritten() | Written():
+                return without_reply(ending)
             case Garbled():
                 return Unknown(reason="no_reply_to_it", evidence=ending.detail)
             case Told():
@@ -244,12 +240,3 @@ def _clamped_way_out(found: VenueOrder, order: QuantizedOrder) -> bool:
     if not (order.intent.reduce_only and order.one_shot) or found.limit_price is None or order.limit_price is None:
         return False
     return (found.limit_price - order.limit_price) * order.side.sign < 0
-
-
-def _other(against: list[str], evidence: str) -> Unknown:
-    reason = f"the venue answered with another order: {', '.join(against)}"
-    return Unknown(reason=reason, evidence=evidence, alarm=True)
-
-
-def _impossible(impossible: PerpsctlError) -> NotSent:
-    return NotSent(reason=impossible.code, evidence=impossible.message)
