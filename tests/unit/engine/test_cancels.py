@@ -199,3 +199,77 @@ def test_cancel_all_survives_listings_that_fail_for_a_while(house: House) -> Non
     report = house.engine.desk.cancel_all()
     assert len(report.gone) == 1
     assert report.problems == ()
+
+
+# --- mass cancels ---------------------------------------------------------------------------------------
+
+
+def crowd(house: House, count: int = 30) -> None:
+    house.venue.offers_mass_cancel = True
+    for number in range(count):
+        house.venue.rest(limit_price=str(50000 + number))
+
+
+def test_where_the_venue_has_a_mass_cancel_no_order_is_asked_one_by_one(house: House) -> None:
+    crowd(house)
+    report = house.engine.desk.cancel_all()
+    assert (len(report.gone), report.problems) == (30, ())
+    assert house.venue.calls.count("cancel_all") == 1
+    assert "cancel" not in house.venue.calls
+    assert "order" not in house.venue.calls  # their ends stand in one list
+
+
+def test_I8_what_a_mass_cancel_left_is_asked_for_one_by_one(house: House) -> None:
+    crowd(house)
+    house.venue.mass_takes = 20
+    report = house.engine.desk.cancel_all()
+    assert (len(report.gone), house.venue.live()) == (30, [])
+    assert "cancel" in house.venue.calls
+
+
+@pytest.mark.parametrize("takes", [0, None])
+def test_a_mass_cancel_that_took_nothing_or_failed_is_followed_by_single_ones_at_once(
+    house: House, takes: int | None
+) -> None:
+    crowd(house)
+    house.venue.mass_takes = takes
+    if takes is None:
+        house.venue.fail("cancel_all")
+    began = house.clock.now()
+    assert len(house.engine.desk.cancel_all().gone) == 30
+    assert house.clock.now() - began < timedelta(milliseconds=200)
+
+
+def test_I8_a_mass_cancel_that_only_says_so_proves_nothing(house: House) -> None:
+    crowd(house, 3)
+    house.venue.cancel_mode = "never"
+    report = house.engine.desk.cancel_all(wait=WAIT)
+    assert (report.gone, len(report.still_live)) == ((), 3)
+
+
+def test_a_filter_that_picks_orders_never_sends_a_mass_cancel(house: House) -> None:
+    crowd(house, 3)
+    kept = house.venue.rest(limit_price="59000")
+    house.engine.canceller.cancel_all(only=lambda order: order.venue_order_id != kept.venue_order_id)
+    assert "cancel_all" not in house.venue.calls
+    assert [order.venue_order_id for order in house.venue.live()] == [kept.venue_order_id]
+
+
+def test_R3_a_mass_cancel_goes_out_although_nothing_can_be_listed_and_our_own_orders_are_proven(house: House) -> None:
+    order = resting(house)
+    crowd(house, 5)
+    house.venue.fail("live_orders")
+    report = house.engine.desk.cancel_all(wait=WAIT)
+    assert house.venue.live() == []
+    assert report.gone == (order.venue_order_id,)
+    assert report.problems  # that nothing could be listed is said
+    record = house.journal.intent(an_intent().id)
+    assert record is not None
+    assert record.stage is IntentStage.DONE
+
+
+def test_a_mass_cancel_of_one_product_names_it(house: House) -> None:
+    crowd(house, 3)
+    other = house.venue.rest(limit_price="3000", product_id=ETH)
+    assert len(house.engine.desk.cancel_all(ProductId(BTC)).gone) == 3
+    assert [order.venue_order_id for order in house.venue.live()] == [other.venue_order_id]

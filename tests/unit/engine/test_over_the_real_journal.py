@@ -1,17 +1,18 @@
 """The engine over the SQLite journal, the real spool and the combined halts: what the fakes could be wrong about."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from perpsctl.domain.errors import ExitCode
-from perpsctl.domain.ids import AccountKey, IntentId, ProductId
+from perpsctl.domain.ids import AccountKey, ClientOrderId, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.market import BookView
 from perpsctl.domain.numbers import Price, Size
-from perpsctl.domain.orders import Accepted, EditIntent, NotSent, OrderStatus, Unknown
+from perpsctl.domain.orders import Accepted, EditIntent, NotSent, OrderStatus, Unknown, VenueOrder
 from perpsctl.domain.reports import IntentStage
 from perpsctl.engine.broken_journal import BrokenJournal
 from perpsctl.engine.killswitch import KillSwitch
@@ -25,8 +26,9 @@ from perpsctl.journal.spool import Spool
 from perpsctl.journal.store import SqlJournal
 from perpsctl.latch import Latch
 from perpsctl.risk.limits import RiskLimits
-from tests.builders import BTC, an_intent
+from tests.builders import BTC, an_intent, an_order
 from tests.unit.engine.fakes import DISK_FULL, CountingIds, FakeVenue, ManualClock, Talk
+from tests.unit.journal.fakes import yes
 
 PRODUCT = ProductId(BTC)
 ACCOUNT = AccountKey("us:sim:real")
@@ -221,3 +223,42 @@ def test_edits_settle_in_the_journal(real: Desk) -> None:
     real.engine.desk.cancel(["intent-0001"])
     assert real.venue.orders_[placed.order.venue_order_id].status is OrderStatus.CANCELLED
     assert real.journal.working() == ()
+
+
+# --- one intent, two ids ------------------------------------------------------------------------------------
+
+
+def test_I5_a_waiting_order_and_what_it_became_are_one_order_in_whatever_order_they_are_read(real: Desk) -> None:
+    """Every order of the reads ends in the same record, from memory and from the rows; the same on a second journal."""
+    first = an_order(venue_order_id="stop-1")
+    became = replace(an_order(venue_order_id="order-2", filled="0.004"), succeeds=first.venue_order_id)
+    done = replace(became, status=OrderStatus.CANCELLED, read_at=became.read_at + timedelta(seconds=1))
+    ends = set()
+    for number, reads in enumerate(permutations([first, became, done, first])):
+        intent = an_intent(id=f"intent-{number:04d}", again=True)
+        names = {name: VenueOrderId(f"{name}/{number}") for name in ("stop-1", "order-2")}
+        real.journal.decide(intent, intent.size, yes(intent))
+        own = [renamed(read, names, intent.id) for read in reads]
+        accepted = own[0]
+        outcome = Accepted(venue_order_id=accepted.venue_order_id, order=accepted, evidence="test")
+        real.journal.record_outcome(intent.id, outcome)
+        for read in own[1:]:
+            real.journal.record_order(read, None)
+        record = real.journal.intent(intent.id)
+        assert record is not None
+        assert record.order is not None
+        assert set(record.venue_ids) == set(names.values())
+        ends.add((record.stage, record.venue_order_id == names["order-2"], record.order.status, record.order.filled))
+        assert real.journal.intents(limit=1)[0].order == record.order
+        assert {real.journal.intent_by_order(name) for name in names.values()} == {record}
+    assert ends == {(IntentStage.DONE, True, OrderStatus.CANCELLED, Decimal("0.004"))}
+    assert real.journal.booked().live == ()
+    assert not [row for row in real.journal.events(kind="alarm") if "second_order" in row.payload]
+    assert real.journal.check(full=True).sound
+
+
+def renamed(order: VenueOrder, names: dict[str, VenueOrderId], intent_id: str) -> VenueOrder:
+    """The same read of this intent's own order."""
+    succeeds = None if order.succeeds is None else names[order.succeeds]
+    label = ClientOrderId(intent_id)
+    return replace(order, venue_order_id=names[order.venue_order_id], succeeds=succeeds, client_order_id=label)
