@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from perpsctl.domain.errors import PerpsctlError, VenueSpokeStrangely, VenueUnreachable
+from perpsctl.domain.errors import PerpsctlError, VenueSpokeStrangely
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Gate
 from perpsctl.exchange.credentials import Secret
@@ -99,7 +99,7 @@ class Link:
         try:
             reply = self.rpc.reply(answer, request_id, kind)
         except VenueSpokeStrangely as strange:
-            raise Again(_unanswered(method, answer, strange)) from None
+            raise self.rpc.unanswered(method, answer, strange) from None
         if reply.error is not None:
             raise failure_of(method, reply.error, full_refill=self._minded(reply.error, token))
         assert reply.result is not None  # the reader lets exactly one of the two through
