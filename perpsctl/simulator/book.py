@@ -23,6 +23,7 @@ from perpsctl.simulator.orders import (
     TimeInForce,
     TriggerStatus,
 )
+from perpsctl.simulator.views import JudgedOrder
 
 ZERO = Decimal(0)
 RESTING = frozenset({OrderStatus.OPEN, OrderStatus.CANCEL_QUEUED, OrderStatus.EDIT_QUEUED})
@@ -119,6 +120,26 @@ class LiveOrder:
     def hidden_by_id(self, now: datetime) -> bool:
         """True while a fault hides it from whoever asks by id."""
         return self.hidden_by_id_until is not None and now < self.hidden_by_id_until
+
+    def judged(self) -> JudgedOrder:
+        """As the judge sees it."""
+        return JudgedOrder(
+            sequence=self.sequence,
+            accepted_at=self.created,
+            order_id=self.order_id,
+            client_order_id=self.client_order_id,
+            product_id=self.product_id,
+            side=self.side.value,
+            kind=self.configuration.kind.value,
+            status=self.status.value,
+            size=self.size,
+            filled_size=self.filled,
+            limit_price=self.configuration.limit_price,
+            source=self.source.value,
+            is_liquidation=self.is_liquidation,
+            worst_long_after=self.worst_long,
+            worst_short_after=self.worst_short,
+        )
 
     @property
     def commission(self) -> CommissionDetail:

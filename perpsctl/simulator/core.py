@@ -15,7 +15,7 @@ from perpsctl.simulator.previews import Previews
 from perpsctl.simulator.reads import Reads
 from perpsctl.simulator.state import State
 from perpsctl.simulator.timeflow import Timeflow
-from perpsctl.simulator.views import JudgedOrder, JudgeView
+from perpsctl.simulator.views import JudgeView
 
 
 class Core:
@@ -54,27 +54,7 @@ class Core:
             at=state.now,
             account=state.account,
             portfolio_uuid=state.portfolio_uuid,
-            orders=tuple(
-                JudgedOrder(
-                    sequence=order.sequence,
-                    accepted_at=order.created,
-                    order_id=order.order_id,
-                    client_order_id=order.client_order_id,
-                    product_id=order.product_id,
-                    side=order.side.value,
-                    kind=order.configuration.kind.value,
-                    status=order.status.value,
-                    size=order.size,
-                    filled_size=order.filled,
-                    limit_price=order.configuration.limit_price,
-                    source=order.source.value,
-                    is_liquidation=order.is_liquidation,
-                    worst_long_after=order.worst_long,
-                    worst_short_after=order.worst_short,
-                )
-                for order in state.orders.values()
-            )
-            + self.gateway.judged_orders(),
+            orders=tuple(order.judged() for order in state.orders.values()) + self.gateway.judged_orders(),
             requests=tuple(state.requests) + tuple(self.gateway.state.requests),
             positions={p: position.contracts for p, position in state.positions.items() if position.contracts}
             | self.gateway.positions(),

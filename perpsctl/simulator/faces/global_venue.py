@@ -21,7 +21,7 @@ from perpsctl.simulator.faces.global_params import Params
 from perpsctl.simulator.faces.global_session import HTTP_LIFETIME, SOCKET_LIFETIME, Login, Session, Tokens, Transport
 from perpsctl.simulator.faces.messages import Reply, Request, whole, word
 from perpsctl.simulator.faces.routes import Needs, Switches
-from perpsctl.simulator.faces.venue_face import Arrival, VenueFace
+from perpsctl.simulator.faces.venue_face import Arrival, VenueFace, allowed
 from perpsctl.simulator.faults import Effect, EffectKind
 from perpsctl.simulator.gateway.refusal import RpcError
 from perpsctl.simulator.identity import KeyRing
@@ -218,13 +218,7 @@ class GlobalFace(VenueFace[GlobalIntake]):
         key = self.keys.find(login.key.name)  # rights may have changed since
         if key is None or not key.active:
             raise RpcError(13004)
-        revoked = {word(effect, "scope", "trade") for effect in effects if effect.kind is EffectKind.SCOPE_REVOKED}
-        rights = {
-            Needs.VIEW: key.can_view and "view" not in revoked,
-            Needs.TRADE: key.can_trade and "trade" not in revoked,
-            Needs.TRANSFER: key.can_transfer,
-        }
-        if not rights[known.needs]:
+        if not allowed(key, known.needs, effects):
             raise RpcError(13403)
 
     # --- HTTP ----------------------------------------------------------------------------------------

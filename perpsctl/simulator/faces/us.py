@@ -14,10 +14,10 @@ from perpsctl.simulator.auth import Refusal, verify
 from perpsctl.simulator.exchange import Exchange, InvalidArgument, NotFound
 from perpsctl.simulator.faces import errors, us_orders
 from perpsctl.simulator.faces.errors import Forbidden, Malformed
-from perpsctl.simulator.faces.messages import Query, Reply, Request, word
+from perpsctl.simulator.faces.messages import Query, Reply, Request
 from perpsctl.simulator.faces.routes import Call, Needs, Route, Switches, find
 from perpsctl.simulator.faces.strict_json import read_body
-from perpsctl.simulator.faces.venue_face import NOT_ANSWERED, Arrival, VenueFace
+from perpsctl.simulator.faces.venue_face import NOT_ANSWERED, Arrival, VenueFace, allowed
 from perpsctl.simulator.faults import Effect, EffectKind
 from perpsctl.simulator.identity import KeyRecord, KeyRing
 from perpsctl.simulator.ratelimit import PRIVATE_PER_SECOND, PUBLIC_PER_SECOND, Budgets
@@ -141,13 +141,7 @@ class UsFace(VenueFace[Intake]):
             raise _Unsigned(caller.reason)
         key = caller.key
         self._check_address(request, effects)
-        revoked = {word(effect, "scope", "trade") for effect in effects if effect.kind is EffectKind.SCOPE_REVOKED}
-        rights = {
-            Needs.VIEW: key.can_view and "view" not in revoked,
-            Needs.TRADE: key.can_trade and "trade" not in revoked,
-            Needs.TRANSFER: key.can_transfer,
-        }
-        if not rights[route.needs]:
+        if not allowed(key, route.needs, effects):
             raise _MissingScope(f"key {key.role} lacks {route.needs}")
         return key
 

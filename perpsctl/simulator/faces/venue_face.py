@@ -18,9 +18,9 @@ from typing import Generic, TypeVar
 from perpsctl.simulator.exchange import Exchange
 from perpsctl.simulator.faces import errors
 from perpsctl.simulator.faces.messages import PLAIN, Reply, Request, first_of, whole, word
-from perpsctl.simulator.faces.routes import Switches
+from perpsctl.simulator.faces.routes import Needs, Switches
 from perpsctl.simulator.faults import Effect, EffectKind
-from perpsctl.simulator.identity import KeyRing
+from perpsctl.simulator.identity import KeyRecord, KeyRing
 
 NOT_ANSWERED = 0  # the status of a reply of which no byte leaves
 REFUSALS_KEPT = 50
@@ -220,3 +220,14 @@ def _retry_after(effect: Effect, now: datetime) -> tuple[tuple[str, str], ...]:
         case _:
             return ()
     return (("retry-after", value),)
+
+
+def allowed(key: KeyRecord, needs: Needs, effects: tuple[Effect, ...]) -> bool:
+    """True when the key has that right, and no fault took it away (A3)."""
+    revoked = {word(effect, "scope", "trade") for effect in effects if effect.kind is EffectKind.SCOPE_REVOKED}
+    return {
+        Needs.NOTHING: True,
+        Needs.VIEW: key.can_view and "view" not in revoked,
+        Needs.TRADE: key.can_trade and "trade" not in revoked,
+        Needs.TRANSFER: key.can_transfer,
+    }[needs]

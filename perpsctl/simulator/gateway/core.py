@@ -24,27 +24,7 @@ class GatewayCore:
 
     def judged_orders(self) -> tuple[JudgedOrder, ...]:
         """Every order; a triggered one is told by the order it became, so that one request is one order."""
-        return tuple(
-            JudgedOrder(
-                sequence=order.sequence,
-                accepted_at=order.created,
-                order_id=order.order_id,
-                client_order_id=order.client_order_id,
-                product_id=order.product_id,
-                side=order.side.value,
-                kind=order.configuration.kind.value,
-                status=order.status.value,
-                size=order.size,
-                filled_size=order.filled,
-                limit_price=order.configuration.limit_price,
-                source=order.source.value,
-                is_liquidation=order.is_liquidation,
-                worst_long_after=order.worst_long,
-                worst_short_after=order.worst_short,
-            )
-            for order in self.state.own_orders()
-            if order.became is None
-        )
+        return tuple(order.judged() for order in self.state.own_orders() if order.became is None)
 
     def positions(self) -> dict[str, Decimal]:
         """Signed contracts of every product, all scopes together."""
