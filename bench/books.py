@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench.against_peers import Peer
+from bench.book_socket import off_a_socket
 from bench.measuring import Measured, row
 from tests.conformance.environments import python_of
 from tests.unit.exchange.streams.book_streams import MadeMarket, Rows, Shape, global_frame, us_frame
@@ -95,7 +96,11 @@ def upkeep(folder: Path) -> Iterator[tuple[str, list[Measured], list[str]]]:
             for peer in others:
                 _must_agree(ours, peer)
         own = row(ours.name, ours.took, goal=GOAL_US if stream.venue == "us" else None)
-        rows = [own, *(row(peer.name, peer.took, floor=own) for peer in others)]
+        if stream.venue == "us":
+            rows = [own, off_a_socket(path, stream.shape.tick)]
+        else:
+            rows = [own]
+        rows += [row(peer.name, peer.took, floor=own) for peer in others]
         said = [f"{updates / MESSAGES:.1f} levels a message", *told, *(peer.figures() for peer in peers)]
         yield stream.name, rows, said
 
