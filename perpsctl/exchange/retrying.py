@@ -67,7 +67,7 @@ def repeat(call: Callable[[int], T], policy: RetryPolicy, clock: Clock, ids: Ids
         ceiling = min(policy.wait_max, policy.first_wait * (1 << min(state.attempt_number - 1, 10)))
         jittered = ceiling * ids.jitter() // 1_000_000
         asked = min(_failure(state).asked_wait or _NOTHING, policy.asked_wait_max)
-        return (asked + jittered) / timedelta(seconds=1)
+        return min(asked + jittered, max(policy.wait_max, policy.asked_wait_max)) / timedelta(seconds=1)
 
     def stop(state: RetryCallState) -> bool:
         if _failure(state).once:

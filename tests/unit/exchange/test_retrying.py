@@ -72,10 +72,11 @@ def test_N2_what_is_asked_for_beyond_our_time_is_not_waited_for() -> None:
     assert (len(seen), clock.slept) == (1, [])
 
 
-def test_N5_a_cancel_asks_again_within_two_seconds_whatever_is_asked_for() -> None:
+@pytest.mark.parametrize("jitter", [0, 999_999])
+def test_N5_a_cancel_asks_again_within_two_seconds_whatever_is_asked_for(jitter: int) -> None:
     clock = FakeClock()
     call, _ = failing(5, lambda: Again(RateLimited("429"), asked_wait=timedelta(seconds=60)))
-    assert repeat(call, CANCELS, clock, CountingIds(0)) == "answer"
+    assert repeat(call, CANCELS, clock, CountingIds(jitter)) == "answer"
     assert max(clock.slept) <= timedelta(seconds=2)
 
 

@@ -48,6 +48,7 @@ class Raw:
     body: bytes
     status: int = 200
     content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ class Gateway(BaseAdapter):
     def _written(self, answer: Answer, call: Call) -> tuple[int, dict[str, str], bytes]:
         plain = {"content-type": "application/json"}
         if isinstance(answer, Raw):
-            return answer.status, {"content-type": answer.content_type}, answer.body
+            return answer.status, {"content-type": answer.content_type} | answer.headers, answer.body
         head = {"jsonrpc": "2.0", "id": self.ids(call)}
         if isinstance(answer, Refusal):
             told: dict[str, Any] = {"code": answer.code, "message": answer.message}

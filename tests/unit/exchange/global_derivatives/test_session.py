@@ -214,6 +214,25 @@ def test_an_unexplained_close_backs_off_like_10028() -> None:
     assert clock.now() - started >= timedelta(seconds=5)
 
 
+def test_N1_a_429_of_the_edge_empties_the_budget_as_10028_does_and_is_waited_out() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock, reads=RetryPolicy(attempts=2, total=timedelta(seconds=60)))
+    gateway.on(OPEN, [Raw(body=b"<html>", status=429, content_type="text/html", headers={"retry-after": "9"}), []])
+    gateway.on("private/cancel", order_body(order_state="cancelled"))
+    started = clock.now()
+    venue.live_orders()
+    assert timedelta(seconds=9) <= clock.now() - started <= timedelta(seconds=12)
+
+    gateway.on(OPEN, Raw(body=b"<html>", status=429, content_type="text/html"))
+    started = clock.now()
+    with pytest.raises(RateLimited):
+        venue.live_orders()
+    assert clock.now() - started >= timedelta(seconds=5), "no Retry-After: a whole refill"
+    started = clock.now()
+    venue.cancel(["USDC-1"])
+    assert clock.now() - started <= timedelta(seconds=2)
+
+
 def test_a_write_refused_with_10028_is_not_sent_and_the_next_waits_for_a_full_bucket() -> None:
     clock = FakeClock()
     venue, gateway = a_gateway(clock)
