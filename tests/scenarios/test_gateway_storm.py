@@ -180,7 +180,10 @@ def test_I1_I4_in_a_10028_storm_no_order_is_lost_none_doubled_and_every_doubt_en
 ) -> None:
     storm = Storm(world)
     storm.rages(seed, reads=FEW)
+    began = world.clock.now()
     storm.story(24)
+    if world.socket is not None:  # each end of it was 10028 or without a word: a whole refill before the next
+        assert world.socket.facts().connections <= 2 + (world.clock.now() - began) // timedelta(seconds=5)
     assert settle(world) <= RESOLVED_WITHIN
     storm.check()
     assert len(world.embedded.exchange.judge_view().orders) >= 2, "too little got through to tell anything"
