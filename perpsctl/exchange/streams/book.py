@@ -18,7 +18,7 @@ from perpsctl.domain.numbers import NO_SIZE, Notional, Price, Size
 from perpsctl.domain.products import Product
 from perpsctl.domain.sides import Side
 from perpsctl.exchange.streams.grid import BookFault, BookRefused, Grid, Token
-from perpsctl.exchange.streams.ladder import Ladder
+from perpsctl.exchange.streams.ladder import Ladder, LadderFull
 
 __all__ = ["LEVELS_MAX", "BookState", "Broken", "LiveBook", "PriceDoubt", "Row", "Touch"]
 
@@ -85,7 +85,7 @@ class LiveBook:
         self.venue_time: datetime | None = None
         self._levels_max = levels_max
         self._grid = Grid(product, coin_per_wire)
-        self._bids, self._asks = Ladder(), Ladder()
+        self._bids, self._asks = Ladder(levels_max), Ladder(levels_max)
         bids, asks = (self._grid.bid_keys, self._bids.put), (self._grid.ask_keys, self._asks.put)
         self._sides = {"bid": bids, "offer": asks, "ask": asks}
         self._bands: dict[Decimal, tuple[int, int]] = {}
@@ -221,10 +221,15 @@ class LiveBook:
             return self.invalidate(refused.fault, refused.detail)
         except KeyError:
             return self.invalidate(BookFault.UNREADABLE, "a level is neither a bid nor an offer")
+        except LadderFull:  # far-flung levels would each cost a block, long before the message is at its end
+            return self._too_many()
         if self._bids.levels > self._levels_max or self._asks.levels > self._levels_max:
-            return self.invalidate(BookFault.TOO_MANY_LEVELS, f"more than {self._levels_max} levels on a side")
+            return self._too_many()
         self.state, self.as_of, self.venue_time = BookState.LIVE, as_of, venue_time
         return True
+
+    def _too_many(self) -> bool:
+        return self.invalidate(BookFault.TOO_MANY_LEVELS, f"more than {self._levels_max} levels on a side")
 
     def _hit_by(self, side: Side) -> Ladder:
         return self._asks if side is Side.BUY else self._bids

@@ -11,7 +11,7 @@ from itertools import islice
 from operator import mul
 from typing import Final
 
-__all__ = ["Ladder", "Taken"]
+__all__ = ["Ladder", "LadderFull", "Taken"]
 
 _BITS: Final = 6
 _WIDTH: Final = 1 << _BITS
@@ -25,19 +25,24 @@ _EMPTY: Final = (0,) * (_WIDTH + 3)
 Taken = tuple[int, int, int | None]  # units, sum of units x key, key of the last level touched
 
 
+class LadderFull(Exception):
+    """More blocks would be needed than the ladder may have."""
+
+
 class Ladder:
-    """`best` is the lowest key with a size, None when empty; `levels` counts them."""
+    """`best` is the lowest key with a size, None when empty; `levels` counts them. At most `blocks_max` blocks at any time."""
 
-    __slots__ = ("_blocks", "_order", "best", "levels")
+    __slots__ = ("_blocks", "_blocks_max", "_order", "best", "levels")
 
-    def __init__(self) -> None:
+    def __init__(self, blocks_max: int) -> None:
+        self._blocks_max = blocks_max
         self._blocks: dict[int, list[int]] = {}
         self._order: list[int] = []
         self.best: int | None = None
         self.levels = 0
 
     def put(self, key: int, units: int) -> None:
-        """The size at `key` is `units` afterwards, not negative; 0 removes the level."""
+        """The size at `key` is `units` afterwards, not negative; 0 removes the level. LadderFull, nothing changed, if full."""
         block = self._blocks.get(key >> _BITS)
         if block is None:
             if not units:
@@ -126,6 +131,8 @@ class Ladder:
         return max(wanted, 0) - left, value, None if last is None else self._worst_of(last)
 
     def _open(self, number: int) -> list[int]:
+        if len(self._blocks) >= self._blocks_max:
+            raise LadderFull
         block = self._blocks[number] = list(_EMPTY)
         insort(self._order, number)
         return block

@@ -1,6 +1,6 @@
 """The live book: what it refuses, what it says of itself, and that no price leaves it when it cannot be believed (W9)."""
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -164,6 +164,22 @@ def test_more_levels_than_the_cap_break_the_book_and_leave_nothing_behind() -> N
     assert book.levels == (0, 0)
 
 
+def test_far_flung_levels_break_the_book_before_they_fill_the_memory() -> None:
+    book = LiveBook(a_product(), coin_per_wire=Decimal(1), levels_max=3)
+    seen = 0
+
+    def endless() -> Iterator[Row]:
+        nonlocal seen
+        while True:
+            seen += 1
+            yield "bid", str(5 * 1000 * seen), "1"
+
+    assert book.load(endless(), as_of=BEGAN) is False
+    assert book.broken is not None
+    assert book.broken.fault is BookFault.TOO_MANY_LEVELS
+    assert seen == 4
+
+
 def test_a_snapshot_older_than_the_book_it_would_replace_breaks_it_W9() -> None:
     book = a_live_book()
     book.apply([("bid", "59995", "8")], as_of=LATER, venue_time=LATER)
@@ -279,7 +295,7 @@ def test_what_is_remembered_of_numbers_is_bounded(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_ladder_that_the_price_walked_through_keeps_nothing_of_the_way() -> None:
-    ladder = Ladder()
+    ladder = Ladder(blocks_max=3)
     for tick in range(100_000):
         ladder.put(tick, 1)
         if tick >= 10:
