@@ -105,8 +105,8 @@ class Product:
 RETIRED_SUFFIX = "-PERP-INTX"  # INTX on Advanced Trade ended on 1 October 2026 (api/venues.md section 1)
 
 
-def find_product(products: Sequence[Product], wanted: str) -> Product:
-    """The product with this id or alias; UsageError names what there is, and a retired id's successor."""
+def refuse_retired(wanted: str) -> None:
+    """UsageError names the successor of a retired id; any other passes."""
     key = wanted.upper()
     if key.endswith(RETIRED_SUFFIX):
         base = key.removesuffix(RETIRED_SUFFIX)
@@ -114,6 +114,12 @@ def find_product(products: Sequence[Product], wanted: str) -> Product:
             f"{base}-PERP-INTX was retired on 1 October 2026",
             fix=f"use {base}-PERP; on the global venue it is {base}_USDC-PERPETUAL",
         )
+
+
+def find_product(products: Sequence[Product], wanted: str) -> Product:
+    """The product with this id or alias; UsageError names what there is, and a retired id's successor."""
+    key = wanted.upper()
+    refuse_retired(wanted)
     for product in products:
         if key in (product.product_id.upper(), product.alias.upper()):
             return product

@@ -5,17 +5,21 @@ WireError naming the field.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from perpsctl.domain.ids import ProductId, VenueOrderId
+from perpsctl.domain.ids import FillId, ProductId, VenueOrderId
+from perpsctl.domain.market import Level
 from perpsctl.domain.numbers import Size
+from perpsctl.domain.orders import Fill
 from perpsctl.domain.sides import Side
+from perpsctl.domain.text import shown
 from perpsctl.wire.guard import WireError
 
 Text = str | UnsetType | None
@@ -73,6 +77,40 @@ def coin(units: Decimal, unit_size: Decimal) -> Size:
     """Venue units (contracts, or coin itself with a unit of 1) in coin, without rounding."""
     with localcontext(_WIDE):
         return Size(units * unit_size)
+
+
+def positive(found: Decimal, field: str) -> Decimal:
+    """The number, which is above zero."""
+    if found <= 0:
+        raise WireError(f"{field} is not above zero")
+    return found
+
+
+def not_negative(found: Decimal, field: str) -> Decimal:
+    """The number, which is zero or more."""
+    if found < 0:
+        raise WireError(f"{field} is below zero")
+    return found
+
+
+def in_order(bids: Sequence[Level], asks: Sequence[Level]) -> None:
+    """Raises WireError unless both sides of a book run from the best price on, each price once.
+
+    A crossed or one-sided book passes: `BookView.sound` says so, and nobody takes a price from it (W9).
+    """
+    if any(better.price <= worse.price for better, worse in pairwise(bids)):
+        raise WireError("bids are not in falling order")
+    if any(better.price >= worse.price for better, worse in pairwise(asks)):
+        raise WireError("asks are not in rising order")
+
+
+def fills_once(told: Iterable[Fill]) -> tuple[Fill, ...]:
+    """Each fill once, oldest first: pages and windows overlap. One told in two ways is a WireError."""
+    found: dict[FillId, Fill] = {}
+    for fill in told:
+        if found.setdefault(fill.fill_id, fill) != fill:
+            raise WireError(f"fill {shown(fill.fill_id, 80)} is told twice, in two ways")
+    return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.fill_id)))
 
 
 def side(value: Text, field: str = "side") -> Side:

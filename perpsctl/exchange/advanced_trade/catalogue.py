@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from perpsctl.domain.errors import VenueRefusedRequest, VenueSpokeStrangely
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import Size
-from perpsctl.domain.products import RETIRED_SUFFIX, Product, find_product
+from perpsctl.domain.products import Product, refuse_retired
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
 from perpsctl.exchange.endings import Got
@@ -47,8 +47,7 @@ class Catalogue:
 
     def product(self, product_id: ProductId) -> Product:
         """One perpetual, read now. UsageError names the successor of a retired id."""
-        if product_id.upper().endswith(RETIRED_SUFFIX):
-            find_product((), product_id)  # raises
+        refuse_retired(product_id)
         reply = self._body(product_id)
         with strangeness(f"product {shown(product_id, 80)}"):
             if reply.body.product_id != product_id:

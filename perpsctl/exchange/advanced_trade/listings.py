@@ -7,7 +7,6 @@ are kept apart: they are listed and never touched (design 5, scope).
 from collections.abc import Iterator
 from datetime import datetime
 
-from perpsctl.domain.errors import VenueSpokeStrangely
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import Size
 from perpsctl.domain.orders import Fill, VenueOrder
@@ -73,18 +72,18 @@ class Lists:
 
     def read_fills(self, query: tuple[tuple[str, str], ...]) -> tuple[Fill, ...]:
         """Every fill of a future the query selects, oldest first, each once; a row told twice in two ways is an error."""
-        found: dict[str, Fill] = {}
+        found: list[Fill] = []
         pages = Pages("fills")
         while True:
             asked = (*query, ("limit", str(FILL_ROWS)), *pages.query)
             reply = self._link.read(Ask(path="/orders/historical/fills", query=asked), orders.FillsReply)
             with strangeness("the list of fills"):
-                for fill in self._fills_of(reply.body):
-                    if found.setdefault(fill.fill_id, fill) != fill:
-                        raise VenueSpokeStrangely(f"fill {shown(fill.fill_id, 80)} is told twice, in two ways")
+                found += self._fills_of(reply.body)
                 cursor = convert_orders.more_fills(reply.body)
             if not pages.turn(cursor, rows=len(reply.body.fills or ())):
-                return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.fill_id)))
+                break
+        with strangeness("the list of fills"):
+            return reading.fills_once(found)
 
     def _fills_of(self, reply: orders.FillsReply) -> Iterator[Fill]:
         for body in reading.required(reply.fills, "fills"):

@@ -12,7 +12,7 @@ from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import Mark, PriceLimits
 from perpsctl.domain.numbers import Size
 from perpsctl.domain.ports import Clock
-from perpsctl.domain.products import RETIRED_SUFFIX, Product, find_product
+from perpsctl.domain.products import Product, refuse_retired
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.endings import Got
@@ -63,8 +63,7 @@ class Catalogue:
 
     def product(self, product_id: ProductId) -> Product:
         """One perpetual with its ticker and funding, read now. UsageError names the successor of a retired id."""
-        if product_id.upper().endswith(RETIRED_SUFFIX):
-            find_product((), product_id)  # raises
+        refuse_retired(product_id)
         got = self._instrument(product_id)
         self._learn(got.body)
         told = self.ticker(product_id)

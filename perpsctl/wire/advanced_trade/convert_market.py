@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import Final
 
 from perpsctl.domain.ids import ProductId
@@ -212,10 +211,7 @@ def _book(book: market.PriceBook, product: Product, as_of: datetime, *, last: Pr
         raise WireError(f"a book of {reading.text(book.product_id)} was sent for {product.product_id}")
     bids = reading.each(book.bids, "bids", lambda row: _level(row, product))
     asks = reading.each(book.asks, "asks", lambda row: _level(row, product))
-    if any(better.price <= worse.price for better, worse in pairwise(bids)):
-        raise WireError("bids are not in falling order")
-    if any(better.price >= worse.price for better, worse in pairwise(asks)):
-        raise WireError("asks are not in rising order")
+    reading.in_order(bids, asks)
     return BookView(
         product_id=product.product_id,
         bids=bids,

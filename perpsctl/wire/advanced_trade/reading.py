@@ -17,9 +17,13 @@ from perpsctl.wire.reading import (
     Text,
     coin,
     each,
+    fills_once,
     flag,
+    in_order,
     no_two_alike,
+    not_negative,
     order_id,
+    positive,
     product_id,
     required,
     side,
@@ -37,7 +41,9 @@ __all__ = [
     "each",
     "figure",
     "figure_or_none",
+    "fills_once",
     "flag",
+    "in_order",
     "interval_or_none",
     "moment",
     "moment_or_none",
@@ -90,18 +96,12 @@ def figure(value: Figure, field: str) -> Decimal:
 
 def above_zero(value: Figure, field: str) -> Decimal:
     """A number above zero."""
-    found = figure(value, field)
-    if found <= 0:
-        raise WireError(f"{field} is not above zero")
-    return found
+    return positive(figure(value, field), field)
 
 
 def not_below_zero(value: Figure, field: str) -> Decimal:
     """A number that is zero or more."""
-    found = figure(value, field)
-    if found < 0:
-        raise WireError(f"{field} is below zero")
-    return found
+    return not_negative(figure(value, field), field)
 
 
 def price(value: Figure, field: str) -> Price:

@@ -25,7 +25,18 @@ from perpsctl.domain.numbers import WIDE, Price, Size
 from perpsctl.domain.products import MarginRates, PriceStep, Product
 from perpsctl.wire.global_derivatives import market, reading
 from perpsctl.wire.guard import WireError
-from perpsctl.wire.reading import each, flag, is_absent, no_two_alike, product_id, required, side, text, venue_id
+from perpsctl.wire.reading import (
+    each,
+    flag,
+    in_order,
+    is_absent,
+    no_two_alike,
+    product_id,
+    required,
+    side,
+    text,
+    venue_id,
+)
 
 MAX_INSTRUMENTS: Final = 20_000  # the venue lists about a hundred and twenty-five perps, and options (2026-11-22)
 QUOTE: Final = "USDC"
@@ -196,10 +207,7 @@ def book_from(body: market.OrderBook, product: Product, as_of: datetime) -> Book
     if body.instrument_name != product.product_id:
         raise WireError(f"a book of {text(body.instrument_name)} was sent for {product.product_id}")
     bids, asks = each(body.bids, "bids", _level), each(body.asks, "asks", _level)
-    if any(better.price <= worse.price for better, worse in pairwise(bids)):
-        raise WireError("bids are not in falling order")
-    if any(better.price >= worse.price for better, worse in pairwise(asks)):
-        raise WireError("asks are not in rising order")
+    in_order(bids, asks)
     return BookView(
         product_id=product.product_id,
         bids=bids,

@@ -12,7 +12,18 @@ from perpsctl.wire.global_derivatives import reading, trading
 from perpsctl.wire.global_derivatives.common import OrderPrice
 from perpsctl.wire.global_derivatives.convert_market import QUOTE
 from perpsctl.wire.guard import WireError
-from perpsctl.wire.reading import coin, is_absent, order_id, product_id, required, side, text, venue_id, word
+from perpsctl.wire.reading import (
+    coin,
+    fills_once,
+    is_absent,
+    order_id,
+    product_id,
+    required,
+    side,
+    text,
+    venue_id,
+    word,
+)
 
 # `triggered` is no end: the order lives on under a new id whose `trigger_order_id` names this one (reference 8.2).
 STATES: Final = {
@@ -175,11 +186,4 @@ def fills_from(bodies: Iterable[trading.UserTrade], contract_sizes: Mapping[Prod
 
     Recent and historical records overlap (reference 8.5); one key with two contents is a WireError.
     """
-    found: dict[FillId, Fill] = {}
-    for body in bodies:
-        if _is_spot(body.instrument_name):
-            continue
-        fill = fill_from(body, contract_sizes)
-        if found.setdefault(fill.fill_id, fill) != fill:
-            raise WireError(f"the trade {fill.fill_id} is told twice with different content")
-    return tuple(sorted(found.values(), key=lambda fill: (fill.time, fill.fill_id)))
+    return fills_once(fill_from(body, contract_sizes) for body in bodies if not _is_spot(body.instrument_name))

@@ -7,7 +7,7 @@ from msgspec import UnsetType
 
 from perpsctl.domain.numbers import Notional, Price, Size
 from perpsctl.wire.guard import WireError
-from perpsctl.wire.reading import is_absent, required, since_epoch
+from perpsctl.wire.reading import is_absent, not_negative, positive, required, since_epoch
 
 Figure = Decimal | UnsetType | None
 Whole = int | UnsetType | None
@@ -25,18 +25,12 @@ def figure(value: Figure, field: str) -> Decimal:
 
 def above_zero(value: Figure, field: str) -> Decimal:
     """A number above zero."""
-    found = required(value, field)
-    if found <= 0:
-        raise WireError(f"{field} is not above zero")
-    return found
+    return positive(required(value, field), field)
 
 
 def not_below_zero(value: Figure, field: str) -> Decimal:
     """A number that is zero or more."""
-    found = required(value, field)
-    if found < 0:
-        raise WireError(f"{field} is below zero")
-    return found
+    return not_negative(required(value, field), field)
 
 
 def price(value: Figure, field: str) -> Price:
