@@ -26,11 +26,14 @@ from perpsctl.domain.errors import (
 )
 from perpsctl.domain.ids import AccountKey
 from perpsctl.domain.ports import Halts, Integrity, Journal
-from perpsctl.domain.products import Environment, Product, VenueId
+from perpsctl.domain.products import Environment, Product, VenueId, find_product
 from perpsctl.domain.reports import KeyPurpose
+from perpsctl.domain.streams import Streams
 from perpsctl.domain.verdicts import Denial, DenialCode
 from perpsctl.engine.broken_journal import BrokenJournal
 from perpsctl.engine.killswitch import KillSwitch
+from perpsctl.engine.live import LiveData
+from perpsctl.engine.lookout import Lookout
 from perpsctl.engine.losses import losses_now
 from perpsctl.engine.parts import Engine, assemble
 from perpsctl.engine.strategies import load
@@ -42,8 +45,15 @@ from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.shelves import FileShelf, Shelf
-from perpsctl.exchange.streams.addresses import trading_address
+from perpsctl.exchange.streams.addresses import (
+    streams_address,
+    trading_address,
+    us_market_address,
+    us_user_address,
+)
+from perpsctl.exchange.streams.factory import global_streams, us_streams
 from perpsctl.exchange.streams.order_road import order_socket, over
+from perpsctl.exchange.streams.socket import RpcSocket
 from perpsctl.exchange.transport import ExchangeRecord, Observer
 from perpsctl.latch import Latch
 from perpsctl.risk.loss import exceeds
@@ -53,6 +63,7 @@ from perpsctl.systemports import SystemClock, SystemIds
 
 if TYPE_CHECKING:  # the journal's library is the slowest to load, and market reads need none of it
     from perpsctl.journal.info import JournalInfo
+    from perpsctl.journal.lease import RowLease
     from perpsctl.journal.spool import Spool
     from perpsctl.journal.store import SqlJournal
 
@@ -276,14 +287,13 @@ class Toolkit:
         return self._assembled(self.venue)
 
     def engine_of_the_loop(self) -> Engine:
-        """The engine whose resting orders end without us: by a date at the venue, or with an armed line of their own.
+        """The engine on streams, whose resting orders end without us: by a date at the venue, or with a line of their own.
 
         Raises the named error of a line that does not get ready or armed: then the loop does not start.
         """
-        venue = self.venue
+        venue, key = self.venue, self.credentials(KeyPurpose.TRADE)
         if venue.capabilities.native_gtd or not isinstance(venue, GlobalDerivativesVenue):
-            return self.engine
-        key = self.credentials(KeyPurpose.TRADE)
+            return self._assembled(venue, self.streams(venue, key))
         if key is None:
             raise ConfigError("orders need a trade key")
         url = None if self.exchange is None else self.exchange.global_faces["ws"]
@@ -302,9 +312,53 @@ class Toolkit:
             road=over(line, self.ids),
         )
         self._closing.callback(armed.close)
-        return self._assembled(armed)
+        return self._assembled(armed, self.streams(armed, key, line))
 
-    def _assembled(self, venue: AnyVenue) -> Engine:
+    def streams(self, venue: AnyVenue, key: keys.Credentials | None, line: RpcSocket | None = None) -> Streams:
+        """Live data under this key, not started. `line` is an order socket whose news is read along."""
+        sim, environment, limits = self.exchange, self.profile.environment, self.profile.limits
+        book_age, mark_age = timedelta(seconds=limits.book_age_max_s), timedelta(seconds=limits.mark_age_max_s)
+        if self.profile.venue is VenueId.GLOBAL:
+            public = streams_address(environment, None if sim is None else sim.global_faces["streams_ws"])
+            private = trading_address(environment, None if sim is None else sim.global_faces["ws"])
+            return global_streams(
+                public, line or private, key, self.clock, self.ids,
+                product_of=venue.product, book_age_max=book_age, mark_age_max=mark_age,
+            )  # fmt: skip
+        market = us_market_address(environment, None if sim is None else sim.us_sockets["ws"])
+        user = us_user_address(environment, None if sim is None else sim.us_sockets["user_ws"])
+        return us_streams(
+            market, user, key, self.clock, self.ids,
+            product_of=venue.product, book_age_max=book_age, mark_age_max=mark_age,
+        )  # fmt: skip
+
+    def lookout(self, product: str) -> Lookout:
+        """The view from outside the loop, with the key that may do least; nothing it does is written anywhere."""
+        purpose = KeyPurpose.TRADE if self.key_reference(KeyPurpose.MONITOR) is None else KeyPurpose.MONITOR
+        venue, key = self.venue_for(purpose), self.credentials(purpose)
+        return Lookout(
+            venue=venue,
+            journal=self.journal,
+            halts=self.halts,
+            lease=self.lease,
+            clock=self.clock,
+            limits=self.profile.limits,
+            live=LiveData(
+                streams=self.streams(venue, key),
+                clock=self.clock,
+                diagnostics=self.diagnostics,
+                limits=self.profile.limits,
+            ),
+            find=lambda: find_product(venue.products(), product),
+        )
+
+    def lease(self) -> "RowLease":
+        """The lease of this portfolio, as this process would hold it."""
+        from perpsctl.journal.lease import Holder, RowLease
+
+        return RowLease(self.store, Holder.this_process(self.ids))
+
+    def _assembled(self, venue: AnyVenue, streams: Streams | None = None) -> Engine:
         return assemble(
             venue=venue,
             journal=self.journal,
@@ -316,6 +370,7 @@ class Toolkit:
             spool=self.spool,
             cash_times=self.cash_times,
             forbids_entries=self.entry_denials,
+            streams=streams,
         )
 
     @cached_property
@@ -375,11 +430,9 @@ class Toolkit:
         """The loop over the engine, with the lease of this portfolio."""
         if self.profile.environment is Environment.SANDBOX:
             raise UsageError("the sandbox gives canned answers and is not a venue: `run` refuses it")
-        from perpsctl.journal.lease import Holder, RowLease
-
         return Supervisor(
             engine=self.engine_of_the_loop(),
-            lease=RowLease(self.store, Holder.this_process(self.ids)),
+            lease=self.lease(),
             switch=self.killswitch,
             strategy=load(strategy, product.product_id),
             options=options,

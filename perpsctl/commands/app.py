@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from perpsctl.commands import checks, config, journal, killswitch, limits, order, positions, products, run, sim
+from perpsctl.commands import checks, config, journal, killswitch, limits, order, positions, products, run, sim, watch
 from perpsctl.commands.globals import REPORTS, Invocation, VersionOption, begin, new_group, with_globals
 from perpsctl.commands.help import LOOK, PROVE, SET_UP, TRADE
 from perpsctl.commands.output import write_error
@@ -35,6 +35,7 @@ _root.__doc__ = HELP
 app.callback()(with_globals(_root))
 run.add_to(app, TRADE, PROVE)
 positions.add_pnl(app, LOOK)
+watch.add_to(app, LOOK)
 checks.add_to(app)
 for report in app.registered_commands:
     if report.name in REPORTS:

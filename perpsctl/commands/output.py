@@ -148,6 +148,19 @@ def _guarded(write: Callable[[], object]) -> None:
         _say(f"error: the answer could not be written to stdout: {trouble.strerror}", "bold red", no_color=False)
 
 
+def told_line(text: str) -> bool:
+    """One line of an answer that goes on; False when nobody reads stdout any more."""
+    if sys.stdout is None:
+        return False
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere()
+        return False
+    return True
+
+
 def _to_nowhere() -> None:
     """What is still buffered for stdout goes nowhere, so that the interpreter does not stumble over it at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -19,6 +19,7 @@ class TickLine:
         self._quiet = wanted.quiet
         self._console = errors(no_color=wanted.no_color)
         self._open = False
+        self._told = ""
 
     def tick(self, tick: "TickReport") -> None:
         """Tell one tick; on a terminal each, elsewhere each tenth and whatever went wrong."""
@@ -27,12 +28,17 @@ class TickLine:
         text = f"tick {tick.ticks}: {tick.accepted} accepted of {tick.intents}, {tick.denied} denied"
         text += f", {tick.unknown} unknown" if tick.unknown else ""
         text += ", HALTED" if tick.halted else ""
-        if self._console.is_terminal and not tick.problem:
+        for said in tick.said:
+            self.end()
+            self._write(f"{shown(said, 300)}\n")
+        news = tick.problem if tick.problem != self._told else ""  # once, not with every tick from then on
+        self._told = tick.problem
+        if self._console.is_terminal and not news:
             self._write("\r\x1b[2K" + text[: max(self._console.width - 1, 1)])
             self._open = True
-        elif tick.problem or tick.ticks % LINES_APART == 0:
+        elif news or tick.ticks % LINES_APART == 0:
             self.end()
-            self._write(text + (f"; {shown(tick.problem, 300)}" if tick.problem else "") + "\n")
+            self._write(text + (f"; {shown(news, 300)}" if news else "") + "\n")
 
     def end(self) -> None:
         """The line that renews itself is left standing, and what follows begins on a new one."""

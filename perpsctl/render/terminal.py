@@ -43,13 +43,19 @@ def console(stream: TextIO | None, *, no_color: bool) -> Console:
 
 def show(blocks: Sequence[Block], on: Console, now: datetime) -> None:
     """Print the blocks, an empty line between two; ages are counted up to `now`."""
+    for line in lines(blocks, on, now):
+        on.print(line)
+
+
+def lines(blocks: Sequence[Block], on: Console, now: datetime) -> Iterator[Text]:
+    """The blocks as lines that fit the console's width, an empty one between two blocks."""
     page = _Page(on, now)
     for position, block in enumerate(blocks):
         if position:
-            on.print()
+            yield Text()
         for line in page.lines(block):
             line.rstrip()
-            on.print(line)
+            yield line
 
 
 class _Page:
