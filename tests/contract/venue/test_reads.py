@@ -264,3 +264,23 @@ def test_fills_of_two_orders_come_oldest_first_and_apart_by_order(scene: Scene) 
         alone = scene.venue.fills(venue_order_id=order.venue_order_id)
         assert {fill.venue_order_id for fill in alone} == {order.venue_order_id}
     assert scene.venue.positions().coin(first.product_id) == 0
+
+
+def test_money_that_left_without_a_trade_is_told_once_or_the_venue_keeps_no_books_of_it(scene: Scene) -> None:
+    began = scene.clock.now() - timedelta(minutes=1)
+    before = scene.venue.transfers(began)
+    if before is None:
+        return
+    equity = scene.venue.account().equity
+    scene.set("transfer", usdc="-250.50")
+    scene.set("transfer", usdc="100")
+    scene.set("position", product_id=scene.product.product_id, contracts="10")  # no row of it: no money moved
+    told = scene.venue.transfers(began)
+    assert told is not None
+    assert before == ()
+    assert [(each.kind, each.amount) for each in told] == [
+        ("withdrawal", Decimal("-250.5")),
+        ("deposit", Decimal(100)),
+    ]
+    assert scene.venue.account().equity == equity + sum(each.amount for each in told)
+    assert scene.venue.transfers(began) == told

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perpsctl.domain.ids import VenueOrderId
+from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.orders import (
     Accepted,
     NotSent,
@@ -113,6 +113,20 @@ def test_a_stop_limit_wakes_at_its_stop(scene: Scene) -> None:
     found = scene.search(approved).order  # under another id where a stop becomes another order
     assert found is not None
     assert (found.status, found.filled) == (OrderStatus.FILLED, Decimal("0.01"))
+
+
+def test_a_stop_limit_that_fired_answers_to_its_first_id_as_what_it_is_now(scene: Scene) -> None:
+    order = scene.placed(kind=STOP, price="60060", stop="60050")
+    scene.set("price", product_id=scene.product.product_id, price="60300", hold=True)
+    now = scene.venue.order(order.venue_order_id)
+    assert now is not None
+    assert order.venue_order_id in (now.venue_order_id, now.succeeds)
+    assert (now.client_order_id, now.type, now.status) == (order.client_order_id, STOP, OrderStatus.OPEN)
+    assert {each.venue_order_id for each in scene.venue.live_orders().orders} == {now.venue_order_id}
+    assert [result.accepted for result in scene.venue.cancel([now.venue_order_id])] == [True]
+    after = scene.venue.order(order.venue_order_id)
+    assert after is not None
+    assert after.status is OrderStatus.CANCELLED
 
 
 def test_a_gtd_order_expires_at_the_venue(scene: Scene) -> None:
@@ -273,6 +287,25 @@ def test_a_second_cancel_of_the_same_order_does_no_harm(scene: Scene) -> None:
     scene.venue.cancel([order.venue_order_id])
     scene.venue.cancel([order.venue_order_id])
     assert [each["status"] for each in scene.judge()["orders"]] == ["CANCELLED"]
+
+
+def test_one_call_cancels_every_order_of_every_source_or_says_that_the_venue_has_none(scene: Scene) -> None:
+    ours = scene.placed(price="58000")
+    theirs = scene.inject("somebody", "UNKNOWN_PLACEMENT_SOURCE")
+    count = scene.venue.cancel_all(None)
+    live = {each["order_id"] for each in scene.judge()["orders"] if each["status"] == "OPEN"}
+    assert (count, live) == ((2, set()) if count is not None else (None, {ours.venue_order_id, theirs}))
+    assert {order.venue_order_id for order in scene.venue.live_orders().orders} == live
+
+
+def test_one_call_for_one_product_leaves_the_others(scene: Scene) -> None:
+    order = scene.placed(price="58000")
+    count = scene.venue.cancel_all(ProductId(scene.ground.other_id))
+    assert count in (0, None)
+    assert [each["status"] for each in scene.judge()["orders"]] == ["OPEN"]
+    if count is not None:
+        assert scene.venue.cancel_all(order.product_id) == 1
+        assert [each["status"] for each in scene.judge()["orders"]] == ["CANCELLED"]
 
 
 # --- close, preview, search -------------------------------------------------------------------------------
