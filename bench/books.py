@@ -97,7 +97,7 @@ def upkeep(folder: Path) -> Iterator[tuple[str, list[Measured], list[str]]]:
                 _must_agree(ours, peer)
         own = row(ours.name, ours.took, goal=GOAL_US if stream.venue == "us" else None)
         if stream.venue == "us":
-            rows = [own, off_a_socket(path, stream.shape.tick)]
+            rows = [own, *off_a_socket(path, stream.shape.tick)]
         else:
             rows = [own]
         rows += [row(peer.name, peer.took, floor=own) for peer in others]
