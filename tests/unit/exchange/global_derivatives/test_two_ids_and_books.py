@@ -89,6 +89,20 @@ def test_I1_the_two_ids_of_a_stop_are_never_a_duplicate(minutes: int, told_by_la
     assert (sighting.order.venue_order_id, sighting.order.stop_price) == ("USDC-9", Decimal(60100))
 
 
+def test_I1_a_stop_under_its_label_and_what_it_became_in_the_history_are_no_duplicate() -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    wanted = sought(clock, type=OrderType.STOP_LIMIT, stop_price="60100")
+    clock.advance(timedelta(minutes=21))
+    wakes(gateway)
+    gateway.on(BY_LABEL, [[fired()]])
+    gateway.on(HISTORY, [[child(order_state="filled", filled_amount=0.02)]])
+    sighting = venue.search(wanted)
+    assert sighting.contradicts == ""
+    assert sighting.order is not None
+    assert sighting.order.venue_order_id == "USDC-9"
+
+
 def test_two_orders_of_one_label_beside_a_stop_that_fired_are_a_duplicate_all_the_same() -> None:
     clock = FakeClock()
     venue, gateway = ready(clock)
