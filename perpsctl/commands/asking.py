@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from perpsctl.commands.inputs import Terms, who
-from perpsctl.domain.accounts import AccountView
+from perpsctl.domain.accounts import AccountView, OrdersRead
 from perpsctl.domain.errors import JournalUnavailable, UsageError
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, intent_id
 from perpsctl.domain.numbers import Price, Size, plain
@@ -18,6 +18,8 @@ from perpsctl.engine.losses import losses_now
 
 if TYPE_CHECKING:
     from perpsctl.bootstrap import Toolkit
+
+LATELY = timedelta(days=1)  # how far back `order list --all` asks the venue
 
 
 def product_of(toolkit: "Toolkit", wanted: str) -> Product:
@@ -154,3 +156,11 @@ def gains(toolkit: "Toolkit", account: AccountView) -> Mapping[str, Decimal | No
         rows[f"{window.window} by balances"] = -window.by_balances
         rows[f"{window.window} by fills"] = None if window.by_flows is None else -window.by_flows
     return rows | {f"{window} by balances": None for window in reading.missing}
+
+
+def over_lately(toolkit: "Toolkit", live: OrdersRead) -> tuple[VenueOrder, ...]:
+    """What the venue tells of the last day beside the live orders, read whole or not at all (L5), newest first."""
+    listed = {order.venue_order_id for order in live.orders}
+    told = toolkit.venue.orders_since(toolkit.clock.now() - LATELY).orders
+    over = [order for order in told if order.venue_order_id not in listed]
+    return tuple(sorted(over, key=lambda order: order.created or order.read_at, reverse=True))

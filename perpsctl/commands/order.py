@@ -166,13 +166,17 @@ def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: in
 
 @command(app, "list")
 def list_orders(ctx: typer.Context, everything: AllOption = False) -> None:
-    """List what is open at the venue with the journal's word on it; what is in doubt stands first."""
+    """List what is open at the venue with the journal's word on it; what is in doubt stands first.
+
+    With --all also what is over: the journal's intents, and the venue's orders of the last day, whoever placed them.
+    """
     from perpsctl.render import orders
 
     with open_toolkit(ctx) as toolkit:
         live = toolkit.venue.live_orders()
         records = toolkit.journal.intents(limit=200) if everything else asking.unfinished(toolkit)
-        finish(ctx, orders.listed(live, records, everything=everything))
+        over = asking.over_lately(toolkit, live) if everything else ()
+        finish(ctx, orders.listed(live, records, everything=everything, over=over))
 
 
 @command(app, "show")

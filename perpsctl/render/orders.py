@@ -141,28 +141,38 @@ def replaced(report: ReplaceReport) -> Answer:
     )
 
 
-def listed(read: OrdersRead, records: Sequence[IntentRecord], *, everything: bool) -> Answer:
-    """Open orders at the venue with the journal's word on each; with `everything` the journal's history."""
-    mine = _ours(read.orders, records)
+def listed(
+    read: OrdersRead, records: Sequence[IntentRecord], *, everything: bool, over: Sequence[VenueOrder] = ()
+) -> Answer:
+    """Open orders at the venue with the journal's word on each; with `everything` both sides' history.
+
+    `over` is what the venue tells of the last day and is live no more, whoever placed it.
+    """
+    mine = _ours((*read.orders, *over), records)
     doubtful = [record for record in records if record.stage.in_doubt]
-    data_rows = [
-        order_data(order) | {"intent_id": _intent_of(mine.get(order.venue_order_id)),
-                              "ours": order.venue_order_id in mine}
-        for order in read.orders
-    ]  # fmt: skip
+
+    def rows(orders: Sequence[VenueOrder]) -> list[dict[str, object]]:
+        intents = [(order, mine.get(order.venue_order_id)) for order in orders]
+        return [
+            order_data(order) | {"intent_id": _intent_of(ours), "ours": ours is not None} for order, ours in intents
+        ]
+
     blocks: list[Block] = []
     if doubtful:
         blocks.append(_record_table("In doubt: counted as live until proven", doubtful))
-    blocks.extend(_order_tables(read.orders, mine))
+    blocks.extend(_order_tables(read.orders, mine, "Open orders"))
+    if over:
+        blocks.extend(_order_tables(over, mine, "Over within a day"))
     if everything:
         blocks.append(_record_table("Intents in the journal, newest first", records))
     blocks.append(Facts(title="", rows=(("read", Ago(read.as_of)),)))
     data: dict[str, object] = {
-        "orders": data_rows,
+        "orders": rows(read.orders),
         "in_doubt": [record.intent.id for record in doubtful],
         "as_of": read.as_of,
     }
     if everything:
+        data["over"] = rows(over)
         data["intents"] = [record_data(record) for record in records]
     return Answer(data=data, blocks=blocks, rows_key="orders")
 
@@ -296,15 +306,15 @@ def _ours(orders: Sequence[VenueOrder], records: Sequence[IntentRecord]) -> dict
     return found
 
 
-def _order_tables(orders: Sequence[VenueOrder], mine: Mapping[VenueOrderId, IntentRecord]) -> list[Table]:
+def _order_tables(orders: Sequence[VenueOrder], mine: Mapping[VenueOrderId, IntentRecord], title: str) -> list[Table]:
     """One table a product, so that ids stand whole within 80 columns: they are what `order cancel` takes."""
     columns = ("order", "side", "size", "filled", "price", "status")
     products = sorted({order.product_id for order in orders})
     if not products:
-        return [Table(title="Open orders", columns=columns, rows=())]
+        return [Table(title=title, columns=columns, rows=())]
     return [
         Table(
-            title=f"Open orders · {product}",
+            title=f"{title} · {product}",
             columns=columns,
             rows=tuple(_order_row(order, mine) for order in orders if order.product_id == product),
             right=frozenset({"size", "filled", "price"}),

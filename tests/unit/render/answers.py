@@ -138,7 +138,7 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
         "order-preview": orders.previewed(
             PreviewReport(order=a_quantized(), preview=preview, denied=denied, notes=(said,))
         ),
-        "order-list": orders.listed(orders_read(order, odd), (record, working), everything=True),
+        "order-list": orders.listed(orders_read(order), (record, working), everything=True, over=(odd,)),
         "order-list-empty": orders.listed(orders_read(), (), everything=False),
         "order-show": orders.shown_record(record, order),
         "order-show-foreign": orders.shown_order(odd),
