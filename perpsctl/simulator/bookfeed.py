@@ -76,6 +76,17 @@ class BookFeed:
         """The version in force; `refresh` was called before."""
         return self._versions[-1]
 
+    def stale(self, told: int, by: int) -> tuple[Version, Sides]:
+        """A version older than `told` by about so much, the oldest kept if there is none so old (W9)."""
+        found = self.at(max(self._images[0][0], told - by))
+        assert found is not None
+        return found
+
+    def held(self, told: int) -> Sides:
+        """The book in version `told`."""
+        found = self.at(told)
+        return self.sides if found is None else found[1]
+
     def refresh(self, state: State) -> Version:
         """The book is that of now; what changed since the last look is a version of its own."""
         seen = (state.step, state.request_count, state.fill_count, state.rank, len(state.live))

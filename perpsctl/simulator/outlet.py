@@ -180,13 +180,13 @@ class Outlet:
         return self._flood_share(self._flood, now)
 
     def _flood_share(self, flood: "_Running", now: datetime) -> int:
-        since, flood.last = flood.last, min(now, flood.begun + flood.lasts)
-        passed = flood.last - since
-        usable = min(passed, FLOOD_BACKLOG)
-        per_second = flood.tally.asked_per_second
-        count = usable * per_second // timedelta(seconds=1)
-        flood.tally.sent += count
-        flood.tally.skipped += (passed - usable) * per_second // timedelta(seconds=1)
+        tally, last = flood.tally, min(now, flood.begun + flood.lasts)
+        flood.last = last
+        fallen_due = (last - flood.begun) * tally.asked_per_second // timedelta(seconds=1)
+        waiting = fallen_due - tally.sent - tally.skipped
+        count = min(waiting, FLOOD_BACKLOG * tally.asked_per_second // timedelta(seconds=1))
+        tally.sent += count
+        tally.skipped += waiting - count
         flood.tally.took_us = (flood.last - flood.begun) // timedelta(microseconds=1)
         if flood.last >= flood.begun + flood.lasts:
             self._flood = None

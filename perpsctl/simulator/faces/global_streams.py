@@ -130,17 +130,16 @@ class BookChannel:
 
     def _bad(self, state: GatewayState, feed: BookFeed, form: str, newest: int) -> Row:
         """A message that is no truth (W9); the chain holds, but for a snapshot older than the changes."""
-        bids, asks = feed.sides
+        bids, asks = held = feed.held(self._version)
         previous = self._change_id or 0
         if form == "stale_snapshot":
-            old = feed.at(newest - STALE_BY) or feed.at(self._version)
-            if old is not None:
-                row = self._row(state, "snapshot", from_nothing(old[1]), min(old[0].number, previous - 1), None)
-                return row | {"timestamp": micros(old[0].at) // 1000}
+            old, sides = feed.stale(self._version, STALE_BY)
+            row = self._row(state, "snapshot", from_nothing(sides), min(old.number, previous - 1), None)
+            return row | {"timestamp": micros(old.at) // 1000}
         self._change_id = max(newest, previous + 1)
         if form == "crossed" and bids and asks:
             return self._row(state, "change", [Change(True, min(asks) + 2, 0, 1)], self._change_id, previous)
-        gone = [Change(each.bid, each.ticks, each.after, 0) for each in from_nothing(feed.sides)]
+        gone = [Change(each.bid, each.ticks, each.after, 0) for each in from_nothing(held)]
         return self._row(state, "change", gone, self._change_id, previous)
 
     def flood_row(self, state: GatewayState) -> Row | None:

@@ -163,23 +163,22 @@ class Level2(Channel):
 
     def _bad(self, feed: BookFeed, version: Version, form: str, asked: Asking) -> Told:
         """A message that is no truth (W9)."""
-        bids, asks = feed.sides
-        if form == "crossed" and bids and asks:
-            lie = [Change(True, min(asks) + 2, 0, 1)]
-            events = _book_event(asked, feed, "update", lie, asked.now)
-            return Told(channel="l2_data", product_id=feed.product_id, events=events)
+        told = self._shelves[feed.product_id].told
+        bids, asks = held = feed.held(told)
+        kind, at, dated = "update", version.at, None
         if form == "stale_snapshot":
-            old = feed.at(version.number - STALE_VERSIONS) or feed.at(version.number - 1)
-            if old is not None:
-                events = _book_event(asked, feed, "snapshot", from_nothing(old[1]), EPOCH)
-                return Told(
-                    channel="l2_data", product_id=feed.product_id, events=events, snapshot=True, dated=old[0].at
-                )
-        gone = [Change(each.bid, each.ticks, each.after, 0) for each in from_nothing(feed.sides)]
+            old, sides = feed.stale(told, STALE_VERSIONS)
+            kind, at, dated, lies = "snapshot", EPOCH, old.at, from_nothing(sides)
+        elif form == "crossed" and bids and asks:
+            lies = [Change(True, min(asks) + 2, 0, 1)]
+        else:
+            lies = [Change(each.bid, each.ticks, each.after, 0) for each in from_nothing(held)]
         return Told(
             channel="l2_data",
             product_id=feed.product_id,
-            events=_book_event(asked, feed, "update", gone, asked.now),
+            events=_book_event(asked, feed, kind, lies, at),
+            snapshot=kind == "snapshot",
+            dated=dated,
         )
 
     def flood_event(self, asked: Asking) -> bytes | None:
