@@ -300,6 +300,11 @@ class LiveStreams(ABC):
             ages=self._ages.told(),
         )
 
+    @property
+    def hosts(self) -> list[Host]:
+        """The connections, for whoever looks into them."""
+        return self._hosts
+
     # --- working off ----------------------------------------------------------------------------------------
 
     def _work(self) -> None:

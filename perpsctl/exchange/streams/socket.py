@@ -407,7 +407,7 @@ class RpcSocket:
                 check(body)
                 self._keep(connection, EventKind.MARKET, market[1].decode("ascii"), body, now)
                 return
-            frame = decode_frame(body)
+            frame = _known(decode_frame(body))
         except WireError as unreadable:
             # Which frame it was cannot be told, perhaps an order's: the connection is not trusted further (W11).
             self._count_stray()
@@ -476,6 +476,16 @@ class RpcSocket:
 
     def _until(self, duration: timedelta) -> int:
         return self._clock.monotonic_ns() + nanoseconds(duration)
+
+
+def _known(frame: LooseReply | Notification) -> LooseReply | Notification:
+    """The frame, if it is of a kind the gateway has; WireError otherwise (W11)."""
+    if isinstance(frame, LooseReply):
+        if not frame.tree.keys() & {"result", "error"}:
+            raise WireError("neither an answer nor a message")
+    elif frame.method not in {"subscription", "heartbeat"}:
+        raise WireError("a message of an unknown kind")
+    return frame
 
 
 def _int(value: object) -> int | None:

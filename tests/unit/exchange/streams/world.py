@@ -1,9 +1,8 @@
 """Streams against the simulator in one process: virtual time, one thread, lines that are function calls."""
 
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
+from typing import Any
 
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import BookView
@@ -20,15 +19,15 @@ from perpsctl.exchange.streams.addresses import (
     us_market_address,
     us_user_address,
 )
-from perpsctl.exchange.streams.factory import global_streams, us_streams
+from perpsctl.exchange.streams.factory import US_MESSAGE_BYTES_MAX, global_streams, us_streams
 from perpsctl.exchange.streams.line import LineLost
+from perpsctl.exchange.streams.live import Host, LiveStreams
 from perpsctl.exchange.transport import Problem
 from perpsctl.simulator.embedded import Embedded
-from perpsctl.simulator.faces.global_ws import GlobalSocket
-from perpsctl.simulator.faces.us_ws import UsSocket
 from perpsctl.simulator.inprocess import GLOBAL_ORIGIN, ORIGIN, InProcessAdapter
+from perpsctl.simulator.inprocess_sockets import End, Ending, InProcessLine
 from perpsctl.simulator.options import Options
-from perpsctl.simulator.outlet import SocketName, WireFrame
+from perpsctl.simulator.outlet import SocketName
 from tests.rig import SeededIds, VirtualClock
 from tests.rig_keys import key_of
 
@@ -39,48 +38,18 @@ BTC = ProductId("BTC_USDC-PERPETUAL")
 BOOK_AGE, MARK_AGE = 2 * SECOND, 10 * SECOND
 
 
-class MemoryLine:
-    """A line to the simulator without a network; what no websocket library would send ends it, as it would a real one."""
+_PROBLEMS = {
+    End.NOT_CONNECTED: Problem.NOT_CONNECTED,
+    End.RESET: Problem.RESET,
+    End.CLOSED: Problem.RESET,
+    End.TOO_LARGE: Problem.TOO_LARGE,
+    End.BROKEN: Problem.BROKEN_HTTP,
+}
 
-    def __init__(self, socket: UsSocket | GlobalSocket, clock: VirtualClock) -> None:
-        self._socket = socket
-        self._clock = clock
-        self._waiting: deque[bytes] = deque()
-        self._closed = False
 
-    def send(self, text: bytes) -> int:
-        self._standing()
-        self._waiting += self._socket.receive(text)
-        return self._clock.monotonic_ns()
-
-    def receive(self, within: timedelta) -> bytes | None:
-        if not self._waiting:
-            self._standing()
-            self._waiting += self._socket.due()
-        if not self._waiting:
-            if self._socket.closing is not None:
-                self._standing()
-            if within:
-                self._clock.sleep(within)
-            return None
-        frame = self._waiting.popleft()
-        if isinstance(frame, WireFrame):
-            self._closed = True
-            self._socket.ended()
-            raise LineLost(Problem.BROKEN_HTTP, f"what arrived was refused ({frame.form})")
-        return frame
-
-    def close(self, code: int = 1000) -> None:
-        if not self._closed:
-            self._closed = True
-            self._socket.ended()
-
-    def _standing(self) -> None:
-        if self._closed or self._socket.closing is not None:
-            closing = self._socket.closing
-            self.close()
-            code = 0 if closing is None else closing.code
-            raise LineLost(Problem.RESET, f"the venue closed the socket ({code})", code=code or 1006)
+def lost(ending: Ending) -> LineLost:
+    """As the real line says it: without a close frame the code is 1006."""
+    return LineLost(_PROBLEMS[ending.end], ending.detail, code=1006 if ending.code is None else ending.code)
 
 
 class World:
@@ -94,6 +63,7 @@ class World:
         self.clock.on_sleep = self.embedded.advance
         self.opened: dict[SocketName, int] = dict.fromkeys(SocketName, 0)
         self.unreachable = False
+        self._products: dict[ProductId, Product] = {}
         name, secret = key_of(self.embedded.key_text(key))
         self.credentials = from_values(name, Secret(secret))
         self.product_id = BIP if venue is VenueId.US else BTC
@@ -110,7 +80,10 @@ class World:
         return GlobalDerivativesVenue(endpoint, self.credentials, self.clock, self.ids, adapter=adapter)
 
     def product(self, product_id: ProductId) -> Product:
-        return self.venue.product(product_id)
+        """As first read: what strikes the key later does not strike the product."""
+        if product_id not in self._products:
+            self._products[product_id] = self.venue.product(product_id)
+        return self._products[product_id]
 
     def made(self, credentials: Credentials | None = None) -> Streams:
         common = {"product_of": self.product, "book_age_max": BOOK_AGE, "mark_age_max": MARK_AGE, "threads": False}
@@ -125,12 +98,15 @@ class World:
         self._names = {streams.port: SocketName.GLOBAL_STREAMS, trading.port: SocketName.GLOBAL_TRADING}
         return global_streams(streams, trading, key, self.clock, self.ids, opener=self._open, **common)  # type: ignore[arg-type]
 
-    def _open(self, address: SocketAddress) -> MemoryLine:
+    def _open(self, address: SocketAddress) -> InProcessLine:
         name = self._names[address.port]
-        if self.unreachable or not self.embedded.admits_socket(name, "127.0.0.1"):
-            raise LineLost(Problem.NOT_CONNECTED, "refused")
+        if self.unreachable:
+            raise LineLost(Problem.NOT_CONNECTED, "refused by the test")
+        line = InProcessLine(
+            self.embedded, name, lost=lost, monotonic_ns=self.clock.monotonic_ns, message_max=US_MESSAGE_BYTES_MAX
+        )
         self.opened[name] += 1
-        return MemoryLine(self.embedded.open_socket(name), self.clock)
+        return line
 
     # --- time -------------------------------------------------------------------------------------------
 
@@ -149,14 +125,28 @@ class World:
     def until(self, condition: Callable[[], bool], within: timedelta = 20 * SECOND) -> timedelta:
         """How long it took until the condition held."""
         began_ns = self.clock.monotonic_ns()
+        self.streams.health()
         while not condition():
             passed = timedelta(microseconds=(self.clock.monotonic_ns() - began_ns) // 1000)
             assert passed < within, [str(each) for each in self.streams.health()]
             self.clock.sleep(50 * MS)
+            self.streams.health()
         return timedelta(microseconds=(self.clock.monotonic_ns() - began_ns) // 1000)
 
     def live(self) -> bool:
         return all(each.state is ChannelState.LIVE for each in self.streams.health())
+
+    def live_but_refused(self) -> bool:
+        """Every channel the venue gives is live."""
+        return all(each.state in {ChannelState.LIVE, ChannelState.REFUSED} for each in self.streams.health())
+
+    def hosts(self) -> list[Host]:
+        assert isinstance(self.streams, LiveStreams)
+        return self.streams.hosts
+
+    def stop_and_make_anew(self) -> None:
+        self.streams.stop()
+        self.streams = self.made()
 
     def health(self, part: StreamPart) -> ChannelHealth:
         return next(each for each in self.streams.health() if each.part is part)
@@ -166,8 +156,12 @@ class World:
         self.until(lambda: self.health(StreamPart.BOOK).state is ChannelState.LIVE)
         return self
 
-    def fault(self, fault: str, **params: object) -> None:
-        self.embedded.exchange.faults.arm(fault, **params)  # type: ignore[arg-type]
+    def fault(self, fault: str, **params: Any) -> int:
+        """Arms a fault; its handle."""
+        return self.embedded.exchange.faults.arm(fault, **params)
+
+    def heal(self) -> None:
+        self.embedded.exchange.faults.disarm()
 
     # --- truth ------------------------------------------------------------------------------------------
 
@@ -179,7 +173,3 @@ class World:
         self.streams.health()
         read, live = self.read(depth), self.streams.book(self.product_id)
         return live is not None and live.bids[:depth] == read.bids[:depth] and live.asks[:depth] == read.asks[:depth]
-
-
-def plain(price: Decimal) -> str:
-    return f"{price:f}"
