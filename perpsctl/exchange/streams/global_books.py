@@ -59,12 +59,6 @@ class GlobalBooks:
         self.books[product_id].reset()
         self._chains[product_id].restart()
 
-    def invalidate(self, fault: BookFault, detail: str) -> tuple[ProductId, ...]:
-        """Every book is thrown away: the connection is over (LOST), or a message that could be anybody's was unreadable."""
-        for book in self.books.values():
-            book.invalidate(fault, detail)
-        return tuple(self.books)
-
     def _linked(self, book: LiveBook, data: LeanBook, arrived: datetime) -> None:
         previous = data.prev_change_id if data.type == "change" else None
         if not isinstance(data.change_id, int) or (data.type == "change" and not isinstance(previous, int)):

@@ -1,7 +1,7 @@
 """Books of the US venue: the door from `l2_data` messages to live books. Contracts on the wire, coin in the book.
 
 Continuity is the connection's (`ConnectionSequence`), not a book's: whoever reads the connection judges every message of
-it, calls `gap` when one is missing, and brings the books here.
+it, invalidates every book when one is missing, and brings the books' messages here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,6 @@ from typing import Final
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.products import Product
 from perpsctl.exchange.streams.book import LiveBook
-from perpsctl.exchange.streams.gaps import Step
 from perpsctl.exchange.streams.grid import BookFault
 from perpsctl.wire.advanced_trade import reading
 from perpsctl.wire.advanced_trade.socket import BookMessage, LeanBookMessage
@@ -61,10 +60,6 @@ class UsBooks:
             else:
                 book.invalidate(BookFault.UNREADABLE, "an event is neither a snapshot nor an update")
         return tuple(touched)
-
-    def gap(self, step: Step) -> tuple[ProductId, ...]:
-        """Messages of the connection are missing: every book is thrown away and says which (W1)."""
-        return self.invalidate(BookFault.GAP, f"sequence_num: {step.told()}")
 
     def invalidate(self, fault: BookFault, detail: str) -> tuple[ProductId, ...]:
         """Every book is thrown away: the connection is over (LOST), or a message that could be anybody's was unreadable."""

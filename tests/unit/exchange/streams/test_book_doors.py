@@ -101,7 +101,7 @@ def test_a_gap_of_the_connection_throws_every_book_away_with_its_numbers_W1() ->
         assert isinstance(message.sequence_num, int)
         rule.take(message.sequence_num)
         books.take(message, BEGAN)
-    assert books.gap(rule.take(7)) == (BTC, ETH)
+    assert books.invalidate(BookFault.GAP, f"sequence_num: {rule.take(7).told()}") == (BTC, ETH)
     for book in books.books.values():
         assert book.broken is not None
         assert (book.broken.fault, book.broken.detail) == (BookFault.GAP, "sequence_num: expected 2, got 7")
