@@ -169,7 +169,7 @@ class BreakClass(StrEnum):
 class Break:
     """One difference between journal and venue. `settled` when reconcile could book it from evidence."""
 
-    kind: str  # "order" | "fill" | "position"
+    kind: str  # "order" | "fill" | "position" | "transfer"
     cls: BreakClass
     subject: str
     ours: str
