@@ -23,6 +23,7 @@ from perpsctl.domain.errors import CredentialsError, PerpsctlError, UsageError, 
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.products import VenueId
 from perpsctl.domain.reports import KeyPurpose
+from perpsctl.domain.streams import Streams
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
 from perpsctl.exchange.advanced_trade.link import Ask
@@ -85,7 +86,14 @@ def context_of(toolkit: Toolkit, venues: "ToolkitVenues") -> CheckContext:
         halts=lambda: toolkit.halts,
         lease=lambda: RowLease(toolkit.store, Holder.this_process(toolkit.ids)),
         cash_times=toolkit.cash_times,
+        streams=lambda: _streams(toolkit, venues),
     )
+
+
+def _streams(toolkit: Toolkit, venues: "ToolkitVenues") -> Streams:
+    """Live data with the key that may do least."""
+    purpose = KeyPurpose.TRADE if toolkit.key_reference(KeyPurpose.MONITOR) is None else KeyPurpose.MONITOR
+    return toolkit.streams(venues.unsigned(), toolkit.credentials(purpose))
 
 
 def _setup(toolkit: Toolkit) -> Setup:

@@ -14,6 +14,7 @@ from perpsctl.domain.ids import AccountKey
 from perpsctl.domain.ports import Clock, Halts, Integrity, Journal, Lease, Venue
 from perpsctl.domain.products import Environment, VenueId
 from perpsctl.domain.reports import KeyPurpose
+from perpsctl.domain.streams import Streams
 from perpsctl.latch import LatchFacts
 from perpsctl.risk.limits import RiskLimits
 
@@ -164,3 +165,4 @@ class CheckContext:
     halts: Callable[[], Halts]
     lease: Callable[[], Lease]
     cash_times: Callable[[], tuple[time, ...]]
+    streams: Callable[[], Streams]  # new ones with each call, not started; whoever asks stops them

@@ -1,6 +1,6 @@
 """`preflight`: may this host trade this profile now. A look at everything an order rests on; nothing is placed."""
 
-from perpsctl.checks import home, keys, readiness, record, venue
+from perpsctl.checks import home, keys, readiness, record, streams, venue
 from perpsctl.checks.context import CheckContext
 from perpsctl.checks.model import Check
 
@@ -39,6 +39,8 @@ PREFLIGHT: tuple[Check[CheckContext], ...] = (
     readiness.QUIET,
     readiness.MARGIN,
     venue.MARGIN_WINDOW,
+    streams.ACCOUNT_EVENTS,
+    streams.BOOKS,
     readiness.FEASIBLE,
     record.BOOKED,
     readiness.LOSS,

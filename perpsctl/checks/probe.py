@@ -1,6 +1,6 @@
 """`probe`: what the venue is to us today. Every line is an observation; nothing is placed, nothing is changed."""
 
-from perpsctl.checks import keys, venue
+from perpsctl.checks import keys, streams, venue
 from perpsctl.checks.context import CheckContext
 from perpsctl.checks.model import Check
 
@@ -27,6 +27,8 @@ PROBE: tuple[Check[CheckContext], ...] = (
     venue.PREVIEW,
     venue.FEES,
     venue.MARGIN_WINDOW,
+    streams.ACCOUNT_EVENTS,
+    streams.BOOKS,
     venue.RATE,
     venue.LATENCY,
     venue.RETIRED,

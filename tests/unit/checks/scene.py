@@ -30,6 +30,7 @@ from perpsctl.domain.orders import Preview, QuantizedOrder
 from perpsctl.domain.ports import Halts, Integrity, Journal, JournalEvent, Lease, Venue
 from perpsctl.domain.products import Environment, Product, VenueId
 from perpsctl.domain.reports import ExitPending, HaltFacts, HaltState, IntentRecord, KeyFacts, KeyPurpose
+from perpsctl.domain.streams import StreamPart
 from perpsctl.latch import LatchFacts, LatchState
 from perpsctl.risk.limits import RiskLimits
 from tests.builders import (
@@ -43,6 +44,7 @@ from tests.builders import (
     orders_read,
     positions_read,
 )
+from tests.unit.engine.fake_streams import FakeStreams
 
 PORTFOLIO = "11111111-2222-3333-4444-555555555555"
 ACCOUNT = AccountKey(f"us:sim:{PORTFOLIO}")
@@ -74,6 +76,7 @@ class FakeClock:
 
     def sleep(self, duration: timedelta) -> None:
         self.wall += duration
+        self._ns += duration // timedelta(microseconds=1) * 1000
 
 
 @dataclass
@@ -364,6 +367,10 @@ class Scene:
         self.halts = FakeHalts()
         self.lease = FakeLease()
         self.cash_times = (time(20, 0),)
+        self.streams = FakeStreams(self.clock)
+        for part in (StreamPart.ORDERS, StreamPart.BALANCE):
+            self.streams.live(part)
+        self.streams.tell_book()
         self.setup: dict[str, Any] = {
             "profile": "sim",
             "venue": VenueId.US,
@@ -404,6 +411,7 @@ class Scene:
             halts=lambda: cast(Halts, self.halts),
             lease=lambda: cast(Lease, self.lease),
             cash_times=lambda: self.cash_times,
+            streams=lambda: self.streams,
         )
 
     def _integrity(self) -> Integrity:

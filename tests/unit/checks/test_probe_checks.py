@@ -7,16 +7,18 @@ from decimal import Decimal
 
 import pytest
 
-from perpsctl.checks import keys, venue
+from perpsctl.checks import keys, streams, venue
 from perpsctl.checks.context import CheckContext, RetiredAnswer
 from perpsctl.checks.model import Check, Status
 from perpsctl.checks.probe import PROBE
 from perpsctl.domain.accounts import Fees
 from perpsctl.domain.errors import RefusalCause, VenueRefusedUs, VenueSpokeStrangely, VenueUnreachable
+from perpsctl.domain.ids import ProductId
 from perpsctl.domain.orders import OrderType, TimeInForce
 from perpsctl.domain.products import Environment
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.domain.sides import Side
+from perpsctl.domain.streams import ChannelState, StreamPart
 from tests.builders import (
     BTC,
     NOW,
@@ -31,6 +33,7 @@ from tests.builders import (
     positions_read,
 )
 from tests.unit.checks.scene import PORTFOLIO, Scene, rights, some_products
+from tests.unit.engine.fake_streams import FakeStreams
 
 Spoil = Callable[[Scene], object]
 
@@ -51,6 +54,16 @@ REFUSED_CLOCK = VenueRefusedUs(
 
 def setting(**values: object) -> Spoil:
     return lambda scene: scene.setup.update(values)
+
+
+def streaming(spoil: Callable[[FakeStreams], object]) -> Spoil:
+    return lambda scene: spoil(scene.streams)
+
+
+def frozen(fake: FakeStreams) -> None:
+    """Its channel says it is live, its book has not moved for longer than a book may."""
+    fake.live(StreamPart.BOOK, ProductId(BTC))
+    fake.books[ProductId(BTC)] = replace(fake.books[ProductId(BTC)], as_of=NOW - timedelta(seconds=3))
 
 
 def of_trade(name: str, value: object) -> Spoil:
@@ -287,6 +300,40 @@ CASES: list[tuple[Check[CheckContext], str, Spoil, Status, str]] = [
     (venue.LATENCY, "slow", of_trade("latency_us", 250_000), Status.WARN, "p50 250.0 ms"),
     (venue.LATENCY, "lossy", of_trade("statuses", [200, 503]), Status.WARN, "1 failed try"),
     (venue.LATENCY, "not on the wire", of_trade("latency_us", None), Status.UNKNOWN, "no answer was seen"),
+    (streams.ACCOUNT_EVENTS, "well", nothing, Status.PASS, "orders live, heard 0 ms ago, balance live"),
+    (streams.ACCOUNT_EVENTS, "no key", streaming(lambda fake: fake.channels.clear()), Status.FAIL, "no channel"),
+    (
+        streams.ACCOUNT_EVENTS,
+        "refused (A3)",
+        streaming(lambda fake: fake.fail(ChannelState.REFUSED, reason="no right")),
+        Status.FAIL,
+        "orders refused (no right)",
+    ),
+    (
+        streams.ACCOUNT_EVENTS,
+        "never settles (W7)",
+        streaming(lambda fake: fake.fail(ChannelState.STARTING)),
+        Status.FAIL,
+        "settled after 12000 ms",
+    ),
+    (
+        streams.ACCOUNT_EVENTS,
+        "no balance",
+        streaming(lambda fake: fake.fail(ChannelState.REFUSED, StreamPart.BALANCE)),
+        Status.WARN,
+        "balance refused",
+    ),
+    (streams.BOOKS, "well", nothing, Status.PASS, "BTC-PERP 59995 / 60005 0 ms old, 0 bps from a read"),
+    (
+        streams.BOOKS,
+        "mute (W5)",
+        streaming(lambda fake: fake.fail(ChannelState.STALE, StreamPart.BOOK, ProductId(BTC))),
+        Status.FAIL,
+        "BTC-PERP book stale",
+    ),
+    (streams.BOOKS, "frozen", streaming(frozen), Status.FAIL, "3000 ms old"),
+    (streams.BOOKS, "apart", streaming(lambda fake: fake.tell_book("61000")), Status.WARN, "166.7 bps from a read"),
+    (streams.BOOKS, "nothing", streaming(lambda fake: fake.channels.clear()), Status.FAIL, "not asked for"),
     (venue.RETIRED, "well", nothing, Status.PASS, "was refused: HTTP 404"),
     (
         venue.RETIRED,
@@ -359,6 +406,7 @@ SIGNED = {
     "order.preview",
     "fees.known",
     "margin.window",
+    "streams.account",
     "rate.headers",
     "latency.reads",
 }

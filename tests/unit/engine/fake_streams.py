@@ -12,6 +12,7 @@ from decimal import Decimal
 from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.market import BookView, DataSource, Mark, MarkSource
 from perpsctl.domain.numbers import Price
+from perpsctl.domain.ports import Clock
 from perpsctl.domain.streams import (
     ChannelHealth,
     ChannelState,
@@ -22,7 +23,6 @@ from perpsctl.domain.streams import (
     Streams,
 )
 from tests.builders import BTC, a_book
-from tests.unit.engine.fakes import ManualClock
 
 PRODUCT = ProductId(BTC)
 BOUND = timedelta(seconds=2)
@@ -47,7 +47,7 @@ class Channel:
 
 @dataclass(slots=True)
 class FakeStreams:
-    clock: ManualClock
+    clock: Clock
     channels: dict[tuple[StreamPart, ProductId | None], Channel] = field(default_factory=dict)
     books: dict[ProductId, BookView] = field(default_factory=dict)
     marks: dict[ProductId, Mark] = field(default_factory=dict)
