@@ -196,18 +196,20 @@ def _next_event(ctx: CheckContext, case: Case) -> str:
 
 
 def funding_known(ctx: CheckContext) -> Finding:
-    """Each product's funding is told; what a day of it would cost at the last rate."""
+    """Each product's funding is told; what a day of it would cost each side, by the rates the rule judges by."""
     told, unknown_ones, dear = [], [], []
     bound = ctx.setup.limits.funding_max_share_per_day
     for product in our_products(ctx, _trading(ctx)):
-        daily = None if product.funding is None else product.funding.daily_rate()
-        if daily is None:
+        funding = product.funding
+        long_cost = None if funding is None else funding.daily_cost(long=True)
+        short_cost = None if funding is None else funding.daily_cost(long=False)
+        if long_cost is None or short_cost is None:
             unknown_ones.append(product.alias)
             continue
-        payer = "longs" if daily >= 0 else "shorts"
-        told.append(f"{product.alias}: {payer} pay {percent(abs(daily))} a day")
-        if abs(daily) > bound:
-            dear.append(f"{payer} of {product.alias}")
+        costs = {payer: cost for payer, cost in (("longs", long_cost), ("shorts", short_cost)) if cost > 0}
+        told += [f"{product.alias}: {payer} pay {percent(cost)} a day" for payer, cost in costs.items()]
+        told += [] if costs else [f"{product.alias}: nobody pays"]
+        dear += [f"{payer} of {product.alias}" for payer, cost in costs.items() if cost > bound]
     evidence = "; ".join([*told, *(f"{alias}: not told" for alias in unknown_ones)])
     if unknown_ones:
         return failed(evidence, fix="entries are denied while funding is unknown; repeat, then see the venue's status")

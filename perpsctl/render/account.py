@@ -91,7 +91,10 @@ def flattened(report: FlattenReport) -> Answer:
         "unread": report.unread,
     }
     code = ExitCode.DONE if report.flat else ExitCode.PARTLY_DONE
-    return Answer(data=data, blocks=blocks, exit_code=code, rows_key="exits")
+    notes = tuple(
+        f"{each.product_id}: {note}" for each in report.exits for order in each.orders for note in order.notes
+    )
+    return Answer(data=data, blocks=blocks, exit_code=code, rows_key="exits", warnings=notes)
 
 
 def _exit_row(each: ExitReport) -> tuple[Cell, ...]:

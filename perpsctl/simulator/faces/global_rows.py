@@ -164,7 +164,7 @@ def leverage_of(state: GatewayState, scope: Scope) -> Decimal:
 
 
 def money_row(state: GatewayState, money: ScopeMargin, slot: int = CROSS) -> Row:
-    """The account's figures in USDC."""
+    """The account's figures in USDC. In a currency of its own, collateral is balance and session result (recorded summary)."""
     delta = sum(
         (
             p.contracts * state.products[scope[0]].unit_size

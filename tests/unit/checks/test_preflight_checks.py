@@ -268,6 +268,13 @@ CASES: list[tuple[Check[CheckContext], str, Spoil, Status, str]] = [
         Status.WARN,
         "shorts pay 0.24 % a day (limit 0.1 %)",
     ),
+    (
+        readiness.FUNDING,
+        "dear for both",
+        products(a_product(funding=replace(a_funding(), long_rate=Decimal("0.00005"), short_rate=Decimal("-0.0001")))),
+        Status.WARN,
+        "longs pay 0.12 % a day; BTC-PERP: shorts pay 0.24 % a day",
+    ),
     (readiness.FUNDING, "not told", products(a_product(funding=None)), Status.FAIL, "BTC-PERP: not told"),
     (readiness.QUIET, "open", nothing, Status.PASS, "open; funding moves cash at 20:00Z"),
     (
