@@ -194,6 +194,38 @@ def test_the_switch_cancels_a_hundred_orders_and_attests_within_its_bound(gatewa
     assert gateway.clock.now() - began <= timedelta(seconds=5)
 
 
+def test_L2_the_switch_engaged_in_a_storm_leaves_no_order_standing(gateway: Gateway) -> None:
+    a_hundred(gateway)
+    gateway.embedded.exchange.faults.arm("N1", operation="any", count=None, for_seconds=20, seconds=2)
+    began = gateway.clock.now()
+    report = gateway.switch.engage(reason="test", by="operator")
+    assert gateway.live() == []
+    assert gateway.clock.now() - began <= timedelta(seconds=60)
+    assert report.attestation.clean, report
+
+
+def test_where_no_mass_cancel_is_offered_a_hundred_orders_go_by_batches_within_the_same_bound(tmp_path: Path) -> None:
+    world = World(tmp_path, limits=ROOMY)
+    world.records = Slow(world.clock)
+    world.restart()
+    for number in range(100):
+        told = Configuration(kind=ConfigKind.LIMIT_GTC, base_size=Decimal(1), limit_price=Decimal(50000 + 5 * number))
+        world.embedded.exchange.control.inject_order(
+            OrderRequest(
+                product_id="BIP-20DEC30-CDE",
+                side=TheirSide.BUY,
+                configuration=told,
+                client_order_id=f"other-{number}",
+                source=PlacementSource.UNKNOWN,
+            )
+        )
+    began = world.clock.now()
+    report = world.engine.canceller.cancel_all()
+    assert (len(report.gone), report.problems) == (100, ())
+    assert world.clock.now() - began <= timedelta(seconds=5)
+    world.close()
+
+
 def test_cancel_all_of_one_product_leaves_the_others(gateway: Gateway) -> None:
     a_hundred(gateway)
     others = gateway.live(ETH)

@@ -4,6 +4,7 @@ Reads answer whole or raise; writes are sent once and never raise. Sizes are coi
 """
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from requests.adapters import BaseAdapter
@@ -81,6 +82,8 @@ US_CAPABILITIES = VenueCapabilities(
 )
 # How far back the unfiltered listing of `live_orders` looks: states we have no filter for, and lists that lag (E2).
 RECENT = timedelta(minutes=15)
+MANY = 10  # orders to ask for by id; more are asked for as a list first
+IDS_PER_LIST = 50  # that many ids stay below what any server takes as an address
 # The same where the venue refuses the filter of transitional states: QUEUED can last a long weekend.
 QUEUED_AT_MOST = timedelta(days=5)
 MILLISECOND = timedelta(milliseconds=1)
@@ -269,7 +272,17 @@ class AdvancedTradeVenue(CommonVenue):
         return OrdersRead(orders=live, as_of=whole.as_of, pages=whole.pages)
 
     def _known_ones(self, order_ids: Collection[VenueOrderId]) -> tuple[VenueOrder, ...]:
-        found = (self.order(order_id) for order_id in order_ids)
+        """Many are asked for as a list first; what it does not tell, or where it is refused, each by its id."""
+        wanted = tuple(order_ids)
+        told: dict[VenueOrderId, VenueOrder] = {}
+        if len(wanted) > MANY:
+            for at in range(0, len(wanted), IDS_PER_LIST):
+                named = tuple(("order_ids", str(order_id)) for order_id in wanted[at : at + IDS_PER_LIST])
+                for source in SOURCES:
+                    with suppress(VenueRefusedRequest):
+                        listing = self._lists.read_orders((("order_placement_source", source), *named))
+                        told.update((order.venue_order_id, order) for order in listing.orders)
+        found = (told.get(order_id) or self.order(order_id) for order_id in wanted)
         return tuple(order for order in found if order is not None)
 
     def _transitional(self, by_source: tuple[str, str]) -> Listing:
