@@ -1,8 +1,8 @@
 """The user channels of the gateway's trading host: which there are, and what each has to tell since it was last asked.
 
-No snapshot is sent on subscribe and no message carries a sequence number (Global Derivatives reference section 12,
-2026-11-22): who was away has to read. A `raw` order message is one order, an interval's a list; trades are always a list.
-Isolated orders are told on the `user.isolated` twins only.
+No snapshot of orders is sent on subscribe and no message carries a sequence number (Global Derivatives reference section
+12, 2026-11-22): who was away has to read. A `raw` order message is one order, an interval's a list; trades are always a
+list. Isolated orders are told on the `user.isolated` twins only. Whether a balance is told on subscribe is not on record.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from perpsctl.simulator.faces.global_rows import Row, order_row, position_row, trade_row
+from perpsctl.simulator.faces.global_rows import Row, money_row, order_row, position_row, trade_row
 from perpsctl.simulator.gateway.state import CROSS, GatewayEvent, GatewayState
 
 _USER = re.compile(
@@ -21,8 +21,11 @@ _USER = re.compile(
 )
 # Channels the gateway has and this exchange does not serve: a named error, never a silent gap that is ours.
 _NOT_SERVED = re.compile(
-    r"user\.(?:isolated\.)?(?:portfolio|lock|position_lock|access_log|liquidation|trailing_orders)(?:\..*)?", re.ASCII
+    r"user\.(?:isolated\.portfolio|(?:isolated\.)?(?:lock|position_lock|access_log|liquidation|trailing_orders))(?:\..*)?",
+    re.ASCII,
 )
+_PORTFOLIO = re.compile(r"user\.portfolio\.(?P<currency>any|[A-Z]{3,5})", re.ASCII)
+PORTFOLIO_PACE = timedelta(seconds=1)  # ours: every move of a mark moves the equity
 _INTERVALS = {"raw": timedelta(0), "100ms": timedelta(milliseconds=100), "agg2": timedelta(seconds=1)}
 
 
@@ -71,6 +74,28 @@ class UserChannel:
                 yield from _changes(state, events)
 
 
+@dataclass(slots=True)
+class PortfolioChannel:
+    """The cross account's money, whenever it is another; one summary a message."""
+
+    name: str
+    matches: bool  # False: a currency of which there is nothing here
+    due: datetime
+    told: Row | None  # None: what there is now is news
+    kind: str = "user"
+    product_id: str = ""
+
+    def messages(self, state: GatewayState, now: datetime) -> list[object]:
+        """The summary, if one is due."""
+        if not self.matches or now < self.due:
+            return []
+        row = money_row(state, state.money())
+        if row == self.told:
+            return []
+        self.told, self.due = row, now + PORTFOLIO_PACE
+        return [row]
+
+
 def _orders(state: GatewayState, events: Sequence[GatewayEvent]) -> list[Row]:
     return [order_row(state, event.order) for event in events if event.order is not None]
 
@@ -95,8 +120,18 @@ def is_not_served(name: str) -> bool:
     return _NOT_SERVED.fullmatch(name) is not None
 
 
-def user_channel(name: str, state: GatewayState, now: datetime) -> UserChannel | None:
+def user_channel(
+    name: str, state: GatewayState, now: datetime, *, portfolio_at_once: bool = True
+) -> UserChannel | PortfolioChannel | None:
     """The subscription behind a name, from now on; None for what the gateway silently drops."""
+    portfolio = _PORTFOLIO.fullmatch(name)
+    if portfolio is not None:
+        return PortfolioChannel(
+            name=name,
+            matches=portfolio["currency"] in {"any", "USDC"},
+            due=now,
+            told=None if portfolio_at_once else money_row(state, state.money()),
+        )
     found = _USER.fullmatch(name)
     if found is None:
         return None

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from perpsctl.simulator.bookfeed import BookFeed, Change, from_nothing, merged
-from perpsctl.simulator.faces.global_market import book_row, change_id, tape_row, ticker_row
+from perpsctl.simulator.faces.global_candles import CandleChannel
+from perpsctl.simulator.faces.global_market import RESOLUTIONS, book_row, change_id, tape_row, ticker_row
 from perpsctl.simulator.faces.global_rows import Row, fine
 from perpsctl.simulator.gateway.funding import EIGHT_HOURS_US
 from perpsctl.simulator.gateway.refusal import RpcError
@@ -31,9 +32,10 @@ _TICKER = re.compile(rf"ticker\.{_PRODUCT}\.{_INTERVAL}", re.ASCII)
 _QUOTE = re.compile(rf"quote\.{_PRODUCT}", re.ASCII)
 _TRADES = re.compile(rf"trades\.{_PRODUCT}\.{_INTERVAL}", re.ASCII)
 _PERPETUAL = re.compile(rf"perpetual\.{_PRODUCT}\.{_INTERVAL}", re.ASCII)
+_CHART = re.compile(rf"chart\.trades\.{_PRODUCT}\.(?P<resolution>{'|'.join(RESOLUTIONS)})", re.ASCII)
 # Channels the gateway has and this exchange does not serve: a named error, never a silent gap that is ours.
 _NOT_SERVED = re.compile(
-    r"(?:incremental_ticker|chart\.trades|instrument\.(?:state|creation)|platform_state|announcements"
+    r"(?:incremental_ticker|instrument\.(?:state|creation)|platform_state|announcements"
     r"|deribit_price_index|deribit_price_ranking|markprice)(?:\..+)?"
     r"|book\.[^.]+\.[0-9]+\.(?:1|10|20)\.(?:100ms|agg2)|trades\.(?:any|future|option|spot)\.[^.]+\.(?:100ms|agg2)",
     re.ASCII,
@@ -181,7 +183,7 @@ class TradesChannel:
         return [[tape_row(state, trade) for trade in fresh]]
 
 
-Stream = Image | BookChannel | TradesChannel
+Stream = Image | BookChannel | TradesChannel | CandleChannel
 
 
 class BookFeeds:
@@ -313,6 +315,11 @@ def _perpetual(asked: _Asked) -> Stream:
     return asked.image("perpetual", asked.found["interval"], image)
 
 
+def _chart(asked: _Asked) -> Stream:
+    minutes = RESOLUTIONS[asked.found["resolution"]]
+    return CandleChannel(name=asked.name, product_id=asked.product_id, minutes=minutes, due=asked.now)
+
+
 _MAKERS: tuple[tuple[re.Pattern[str], Callable[[_Asked], Stream]], ...] = (
     (_BOOK, _book),
     (_TOP, _top),
@@ -320,4 +327,5 @@ _MAKERS: tuple[tuple[re.Pattern[str], Callable[[_Asked], Stream]], ...] = (
     (_QUOTE, _quote),
     (_TRADES, _trades),
     (_PERPETUAL, _perpetual),
+    (_CHART, _chart),
 )

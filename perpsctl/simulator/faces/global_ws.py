@@ -430,7 +430,7 @@ class GlobalSocket:
             return self._market.channel(name, state, now, self._outlet)
         if is_not_served(name):
             raise RpcError(10033, None, {"reason": "this exchange does not serve the channel"})
-        return user_channel(name, state, now)
+        return user_channel(name, state, now, portfolio_at_once=self._face.switches.portfolio_at_once)
 
     # --- small things ------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class Switches:
     open_with_other_statuses: bool = False  # docs of earlier years refuse it (reference 6.7)
     close_amount_ignored: bool = False  # ccxt sends `amount` for `size`: 400, or the whole position is closed
     html_429: bool = False  # production has answered so
+    portfolio_at_once: bool = True  # the gateway tells `user.portfolio` on subscribe; clients of Deribit rely on it
     allowlist: tuple[str, ...] = ()  # networks a key may be used from; empty: all
 
 

@@ -219,7 +219,7 @@ def test_channels_that_do_not_exist_are_dropped_without_a_word(desk: Desk) -> No
 
 
 def test_a_channel_this_exchange_does_not_serve_is_named(desk: Desk) -> None:
-    error = desk.ask("private/subscribe", channels=["user.portfolio.any"])
+    error = desk.ask("private/subscribe", channels=["user.lock"])
     assert (error["code"], error["message"]) == (10033, "not_implemented")
 
 
