@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from perpsctl.domain.errors import ConfigError
 from perpsctl.domain.ids import Ids, ProductId
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.products import Product
@@ -78,26 +77,23 @@ def global_streams(
     opener: Opener | None = None,
     threads: bool = True,
 ) -> Streams:
-    """Streams of the Global venue, not started. `trading` None: the account's channels are not asked for.
+    """Streams of the Global venue, not started. No `trading`, or an address without credentials: no account's channels.
 
     An `RpcSocket` (of `order_road.order_socket`) is handed in by its owner, who starts and stops it: only its mailbox is
     read here. For an address a socket of our own is made: logged in, never armed, and nothing is ordered over it.
-    ConfigError for an address without credentials.
     """
     opened = opener or (lambda address: WebsocketLine(address, clock))
     account: RpcSocket | None = None
-    if isinstance(trading, SocketAddress):
-        if credentials is None:
-            raise ConfigError("the account's streams need a key", fix="name a monitor or trade key in the profile")
-        account = order_socket(trading, credentials, clock, ids, dead_man=False, opener=partial(opened, trading))
-    else:
+    if isinstance(trading, RpcSocket):
         account = trading
+    elif trading is not None and credentials is not None:
+        account = order_socket(trading, credentials, clock, ids, dead_man=False, opener=partial(opened, trading))
     return GlobalStreams(
         lambda channels: public_socket(streams, clock, ids, channels=channels, opener=partial(opened, streams)),
         account,
         clock,
         ids,
-        owns_trading=isinstance(trading, SocketAddress),
+        owns_trading=account is not trading,
         product_of=product_of,
         book_age_max=book_age_max,
         mark_age_max=mark_age_max,

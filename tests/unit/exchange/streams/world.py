@@ -9,7 +9,7 @@ from perpsctl.domain.market import BookView
 from perpsctl.domain.products import Environment, Product, VenueId
 from perpsctl.domain.streams import ChannelHealth, ChannelState, News, StreamPart, Streams
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
-from perpsctl.exchange.credentials import Credentials, Secret, from_values
+from perpsctl.exchange.credentials import Secret, from_values
 from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
 from perpsctl.exchange.hosts import endpoint_for
 from perpsctl.exchange.streams.addresses import (
@@ -22,6 +22,7 @@ from perpsctl.exchange.streams.addresses import (
 from perpsctl.exchange.streams.factory import US_MESSAGE_BYTES_MAX, global_streams, us_streams
 from perpsctl.exchange.streams.line import LineLost
 from perpsctl.exchange.streams.live import Host, LiveStreams
+from perpsctl.exchange.streams.socket import RpcSocket
 from perpsctl.exchange.transport import Problem
 from perpsctl.simulator.embedded import Embedded
 from perpsctl.simulator.inprocess import GLOBAL_ORIGIN, ORIGIN, InProcessAdapter
@@ -85,20 +86,21 @@ class World:
             self._products[product_id] = self.venue.product(product_id)
         return self._products[product_id]
 
-    def made(self, credentials: Credentials | None = None) -> Streams:
+    def made(self, *, keyless: bool = False, trading: RpcSocket | None = None) -> Streams:
+        """Streams of this world, not started; a trading connection may be handed in."""
         common = {"product_of": self.product, "book_age_max": BOOK_AGE, "mark_age_max": MARK_AGE, "threads": False}
-        key = credentials or self.credentials
+        key = None if keyless else self.credentials
         if self.venue_id is VenueId.US:
             market = us_market_address(Environment.SIM, "ws://127.0.0.1:1")
             user = us_user_address(Environment.SIM, "ws://127.0.0.1:2")
             self._names = {market.port: SocketName.US_MARKET, user.port: SocketName.US_USER}
-            return us_streams(market, user, key, self.clock, self.ids, opener=self._open, **common)  # type: ignore[arg-type]
+            return us_streams(market, user, key, self.clock, self.ids, opener=self.open, **common)  # type: ignore[arg-type]
         streams = streams_address(Environment.SIM, "ws://127.0.0.1:1/ws/api/v2")
-        trading = trading_address(Environment.SIM, "ws://127.0.0.1:2/ws/api/v2")
-        self._names = {streams.port: SocketName.GLOBAL_STREAMS, trading.port: SocketName.GLOBAL_TRADING}
-        return global_streams(streams, trading, key, self.clock, self.ids, opener=self._open, **common)  # type: ignore[arg-type]
+        own = trading_address(Environment.SIM, "ws://127.0.0.1:2/ws/api/v2")
+        self._names = {streams.port: SocketName.GLOBAL_STREAMS, own.port: SocketName.GLOBAL_TRADING}
+        return global_streams(streams, trading or own, key, self.clock, self.ids, opener=self.open, **common)  # type: ignore[arg-type]
 
-    def _open(self, address: SocketAddress) -> InProcessLine:
+    def open(self, address: SocketAddress) -> InProcessLine:
         name = self._names[address.port]
         if self.unreachable:
             raise LineLost(Problem.NOT_CONNECTED, "refused by the test")
