@@ -6,7 +6,7 @@ Pure. Each refusal is one of the tree in `domain.errors`, so that a one-shot cal
 from perpsctl.domain.errors import OffGrid, SizeRoundsToZero, UsageError
 from perpsctl.domain.market import PriceLimits
 from perpsctl.domain.numbers import Price, multiple_of, plain, step_down, step_up
-from perpsctl.domain.orders import ApprovedOrder, OrderType, QuantizedOrder, TimeInForce
+from perpsctl.domain.orders import ApprovedOrder, OrderType, QuantizedOrder, Road, TimeInForce
 from perpsctl.domain.products import Product
 from perpsctl.domain.sides import Side
 from perpsctl.wire.global_derivatives.requests import LABEL_MAX
@@ -48,7 +48,8 @@ class PriceBeyondLimits(UsageError):
 def check_order(approved: ApprovedOrder, limits: PriceLimits | None) -> None:
     """Nothing in the order would be refused for its shape or changed without a word; else one of the named errors.
 
-    `limits` are the venue's own as last read; a way out is not stopped by them.
+    `limits` are the venue's own as last read; the exit road is not stopped by them: it has drawn its price in already, and
+    what an operator typed beyond them would be another order than the one that was judged (I7).
     """
     order = approved.order
     label = approved.client_order_id
@@ -66,7 +67,7 @@ def check_order(approved: ApprovedOrder, limits: PriceLimits | None) -> None:
     check_size(order)
     for name, price in (("price", order.limit_price), ("stop price", order.stop_price)):
         check_price(name, price, order.product)
-    if limits is not None and not order.intent.reduce_only:
+    if limits is not None and order.intent.road is Road.ENTRY:
         check_limits(order, limits)
 
 

@@ -275,6 +275,20 @@ def test_a_price_the_venue_would_clamp_is_refused_by_name_when_its_limits_are_kn
     assert gateway.to("private/buy") == []
 
 
+def test_I7_a_typed_order_that_only_reduces_is_not_moved_by_the_venue_either_and_the_exit_road_goes_on() -> None:
+    venue, gateway = a_gateway()
+    told_limits(gateway)
+    venue.product(approved().order.product_id)
+    typed = approved(limit_price="60900.1", reduce_only=True, tif=TimeInForce.IOC)
+    outcome = venue.submit(typed, OpenGate())
+    assert isinstance(outcome, NotSent)
+    assert outcome.reason == "price_beyond_limits"
+    assert gateway.to("private/buy") == []
+    gateway.on("private/buy", taken(price=60900.1, reduce_only=True, time_in_force="immediate_or_cancel"))
+    way_out = approved(limit_price="60900.1", reduce_only=True, tif=TimeInForce.IOC, road=Road.EXIT)
+    assert isinstance(venue.submit(way_out, OpenGate()), Accepted)
+
+
 # --- what the answer proves ------------------------------------------------------------------------------
 
 
