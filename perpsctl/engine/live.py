@@ -22,6 +22,7 @@ __all__ = ["LiveData"]
 CONFIRM_AT: Final = 2  # a quiet book is confirmed by a read once a half of its bound has passed
 GRACE: Final = timedelta(seconds=10)  # how long a channel may take to get its first snapshot before it is told
 START_EVERY_NS: Final = 5_000_000_000  # between two tries to start
+SAID_AFTER: Final = timedelta(seconds=1)  # a shorter outage is counted and not talked about
 SAID_KEPT: Final = 100  # statements nobody has fetched yet
 STANDS_IN: Final = frozenset({StreamPart.BOOK, StreamPart.TICKER, StreamPart.ORDERS, StreamPart.BALANCE})
 
@@ -35,6 +36,7 @@ class _Outage:
     name: str
     since: datetime | None = None
     words: str = ""
+    said: bool = False
     times: int = 0
     longest: timedelta = timedelta(0)
 
@@ -209,7 +211,7 @@ class LiveData:
             outage = self._outages.setdefault((health.part, health.product_id), _Outage(name=_named(health)))
             if health.state is ChannelState.LIVE:
                 self._back(outage)
-            elif outage.since is None and not self._still_starting(health, outage):
+            elif not self._still_starting(health, outage):
                 self._gone(outage, health)
 
     def _still_starting(self, health: ChannelHealth, outage: _Outage) -> bool:
@@ -217,11 +219,16 @@ class LiveData:
         return health.state is ChannelState.STARTING and not outage.times and waited < GRACE
 
     def _gone(self, outage: _Outage, health: ChannelHealth) -> None:
-        outage.since, outage.times = health.since, outage.times + 1
+        if outage.since is None:
+            outage.since, outage.times, outage.said = health.since, outage.times + 1, False
         outage.words = f"{health.state.value}{f' ({health.reason})' if health.reason else ''}"
-        say = self._diagnostics.alarm if health.state is ChannelState.REFUSED else self._diagnostics.note
-        say("stream_polling", stream=outage.name, state=health.state.value, since=_clock(health.since))
-        self._say(f"polling: {outage.name} stream {health.state.value} since {_clock(health.since)}"
+        refused = health.state is ChannelState.REFUSED
+        if outage.said or (self._clock.now() - outage.since < SAID_AFTER and not refused):
+            return
+        outage.said = True
+        say = self._diagnostics.alarm if refused else self._diagnostics.note
+        say("stream_polling", stream=outage.name, state=health.state.value, since=_clock(outage.since))
+        self._say(f"polling: {outage.name} stream {health.state.value} since {_clock(outage.since)}"
                   f"{f': {health.reason}' if health.reason else ''}")  # fmt: skip
 
     def _back(self, outage: _Outage) -> None:
@@ -229,6 +236,8 @@ class LiveData:
             return
         lasted = self._clock.now() - outage.since
         outage.since, outage.longest = None, max(outage.longest, lasted)
+        if not outage.said:
+            return
         self._diagnostics.note("stream_live", stream=outage.name, after=_seconds(lasted))
         self._say(f"{outage.name} stream is live again after {_seconds(lasted)} s")
 

@@ -103,6 +103,18 @@ def test_W5_that_reads_took_over_is_said_once_and_that_the_stream_is_back_once(s
     assert streamed.house.talk.notes.count("stream_polling") == 1
 
 
+def test_an_outage_of_less_than_a_second_is_counted_and_not_talked_about(streamed: Streamed) -> None:
+    live = streamed.house.engine.live
+    for _ in range(3):
+        streamed.streams.fail(ChannelState.DOWN, reason="connection lost")
+        live.take()
+        wait(streamed, "0.4")
+        streamed.streams.live()
+        live.take()
+    assert live.said() == ()
+    assert live.outages() == ("reads stood in for the orders stream 3 times, 0.4 s at the longest",)
+
+
 def test_a_channel_that_is_still_starting_is_not_told_before_its_time(streamed: Streamed) -> None:
     live = streamed.house.engine.live
     streamed.streams.live(StreamPart.BALANCE)

@@ -4,10 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from perpsctl.domain.accounts import TradingState
 from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
-from perpsctl.domain.numbers import Notional, Size
+from perpsctl.domain.market import DataSource, Mark, MarkSource
+from perpsctl.domain.numbers import Notional, Price, Size
 from perpsctl.domain.orders import Accepted, NotSent, OrderStatus, Preview, Rejected, Unknown
+from perpsctl.domain.outlook import BookTop, Happening, LimitUse, Outlook
 from perpsctl.domain.ports import Integrity
 from perpsctl.domain.reports import (
     Attestation,
@@ -33,8 +36,9 @@ from perpsctl.domain.reports import (
     RunSummary,
     SwitchStatus,
 )
+from perpsctl.domain.streams import ChannelHealth, ChannelState, StreamPart
 from perpsctl.domain.verdicts import Denial, DenialCode, Denied
-from perpsctl.render import account, market, operations, orders
+from perpsctl.render import account, market, operations, orders, watching
 from perpsctl.render.answer import Answer
 from tests.builders import (
     BTC,
@@ -130,6 +134,7 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
         at=NOW, breaks=(difference,), unread=(said,), orders_compared=3, fills_compared=2, positions_compared=1
     )
     return {
+        "watch": watching.answer(a_look(said)),
         "order-accepted": orders.placed(accepted),
         "order-rejected": orders.placed(placed(Rejected(reason=said, message=said, evidence=said))),
         "order-not-sent": orders.placed(placed(NotSent(reason=said, evidence=said))),
@@ -186,3 +191,35 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
         ),
         "said": operations.said(said, {"file": said}),
     }
+
+
+def a_look(said: str) -> Outlook:
+    """One look of `watch` with something wrong in most places; `said` stands wherever a stranger's word can."""
+    return Outlook(
+        at=LATER, product_id=ProductId(BTC), takes_orders=True,
+        switch=HaltFacts(
+            state=HaltState.ENGAGED, latch="engaged", journal=said, reason=said, by=said, since=NOW, loss_breach=True
+        ),
+        states={ProductId(BTC): TradingState.REDUCING}, run_holder=said, heartbeat=NOW, in_doubt=1, working=2,
+        exits_pending=0, open_orders=None, account=an_account(), positions=(a_position(coin="0.02"),),
+        marks={ProductId(BTC): Mark(price=Price(Decimal("60000")), as_of=NOW, source=MarkSource.BOOK_MID)},
+        day_change=Notional(Decimal("-12.5")),
+        limits=(
+            LimitUse(limit="position_max_share", subject=said, used=Decimal("0.0123"), bound=Decimal("0.01")),
+            LimitUse(limit="daily_loss_max_share", subject="utc_day", used=None, bound=Decimal("0.02")),
+            LimitUse(limit="orders_per_minute_max", subject="", used=Decimal(9), bound=Decimal(10)),
+        ),
+        book=BookTop(
+            product_id=ProductId(BTC), bid=Price(Decimal("59995")), bid_size=Size(Decimal("5")), ask=None, ask_size=None,
+            sound=False, as_of=NOW, source=DataSource.STREAM,
+        ),
+        channels=(
+            ChannelHealth(
+                part=StreamPart.ORDERS, product_id=None, state=ChannelState.DOWN, age=timedelta(seconds=3),
+                bound=timedelta(seconds=2), since=NOW, reason=said,
+            ),
+        ),
+        figures=None,
+        events=(Happening(at=NOW, kind="order", intent_id=None, words=said),),
+        problems=(said,),
+    )  # fmt: skip
