@@ -14,8 +14,7 @@ What does not work, and why (all of it ccxt's, 2026-11-22):
 - A position's `contracts` is the gateway's `size`, which is money of the quote currency.
 - The funding rate of `watch_funding_rate` is empty: it is looked for under a name the ticker does not have.
 - Public trades, the present funding rate and open interest are not offered over HTTP at all.
-- A refused subscription reaches nobody: the caller waits for ever. `watch_ohlcv` and `watch_balance` meet that here, because
-  this exchange refuses `chart.trades` and `user.portfolio` (10033).
+- A refused subscription reaches nobody: the caller waits for ever.
 """
 
 import json
@@ -142,6 +141,7 @@ def test_fills_positions_and_money_agree_with_the_book(story: tuple[Facts, Facts
     cash = [Decimal(row["amount"]) for row in judge["usdc_ledger"]][: 1 + len(facts["trades"])]
     assert Decimal(str(facts["wallet"])) == sum(cash) + earned
     assert facts["socket_wallet"] == facts["wallet"]
+    assert facts["watched_wallet"] == {"free": facts["wallet"], "used": 0, "total": facts["wallet"]}
     assert (facts["leverage"], facts["transfers"]) == (7, [])
 
 
@@ -152,7 +152,8 @@ def test_public_streams_are_heard(story: tuple[Facts, Facts, str]) -> None:
     assert facts["watched_trades"] == [ETH]
     assert facts["watched_quotes"] == [ETH]
     assert facts["watched_funding"] == [True, True, None]
-    assert facts["unheard"] == [True, True]
+    assert facts["watched_candles"] == [[6], True, True]
+    assert facts["watched_candle"] == [0, True, True, True]
 
 
 def test_the_trading_socket_carries_orders_and_what_becomes_of_them(story: tuple[Facts, Facts, str]) -> None:
@@ -168,6 +169,7 @@ def test_the_trading_socket_carries_orders_and_what_becomes_of_them(story: tuple
     assert [orders["pro-rest"]["status"], Decimal(orders["pro-rest"]["size"])] == ["CANCELLED", 200]
     assert facts["socket_bought"] == ["closed", 0.01]
     assert facts["told_trades"] == [True]
+    assert facts["told_balance"] == [True, True]
     assert facts["told_position"] == [[BTC, "long"]]
     assert [orders[label]["status"] for label in ("pro-market", "pro-reduce")] == ["FILLED", "FILLED"]
     assert all(Decimal(size) == 0 for size in judge["positions"].values())
