@@ -61,6 +61,11 @@ class ConnectionSequence:
         self._first = first
         self._next = first
 
+    @property
+    def expected(self) -> int | None:
+        """What has to come next; None while anything may."""
+        return self._next
+
     def take(self, number: int, previous: int | None = None) -> Step:
         """GAP names the numbers missing and is told once: counting goes on behind it."""
         expected = self._next

@@ -151,11 +151,11 @@ class GlobalStreams(LiveStreams):
 
     # --- messages -------------------------------------------------------------------------------------------
 
-    def _message(self, host: Host, event: Event) -> None:
+    def _message(self, host: Host, event: Event) -> bool:
         if event.channel.startswith("book."):
             message = read_book_frame(event.body) or decode(event.body, BookNotification)
             self._touched(self._door.take(message, event.arrived), event)
-            return
+            return True
         frame = decode_frame(event.body)
         if not isinstance(frame, Notification):
             raise WireError("an answer came where a channel's message was kept")
@@ -170,6 +170,7 @@ class GlobalStreams(LiveStreams):
                 self._account_told(what, data, event)
             case _:
                 raise WireError("a message of a channel nobody asked for")  # W7
+        return True
 
     def _market(self, part: StreamPart, event: Event) -> Channel:
         channel = self._channels.get((part, ProductId(event.channel.split(".")[1])))

@@ -153,8 +153,8 @@ class LiveStreams(ABC):
         """A new connection of this host: nothing of the one before counts."""
 
     @abstractmethod
-    def _message(self, host: Host, event: Event) -> None:
-        """One message; WireError when it cannot be read."""
+    def _message(self, host: Host, event: Event) -> bool:
+        """One message; False for one that counts for nothing, not as a sign of life either. WireError: unreadable."""
 
     @abstractmethod
     def _renew(self, channel: Channel) -> None:
@@ -345,9 +345,9 @@ class LiveStreams(ABC):
             case EventKind.BEAT:
                 self._lives(host, event.arrived_ns)
             case EventKind.MARKET | EventKind.ACCOUNT:
-                self._lives(host, event.arrived_ns)
                 try:
-                    self._message(host, event)
+                    if self._message(host, event):
+                        self._lives(host, event.arrived_ns)
                 except WireError as unreadable:
                     self._give_up(host, event, f"a message cannot be read: {unreadable}")
 

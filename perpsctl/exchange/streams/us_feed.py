@@ -41,6 +41,7 @@ from perpsctl.wire.guard import WireError
 __all__ = ["UsStreams"]
 
 LIFE = 2 * HEARTBEAT + HEARTBEAT / 2  # stale after two heartbeats that did not come (W4), with half of one for the way
+BEHIND_MAX = 200  # messages in a row with a number that was passed: more than any replay, so the numbering is off
 SNAPSHOT_BATCH = 50  # of orders; a shorter one ends the snapshot
 _MARKET, _USER = "us_market", "us_user"
 _LEVEL2, _USER_CHANNEL, _BALANCE = "level2", "user", "futures_balance_summary"
@@ -70,6 +71,7 @@ class UsStreams(LiveStreams):
         self._user_opener = user
         self._token = token
         self._sequences: dict[str, ConnectionSequence] = {}
+        self._behind: dict[str, int] = {}
         self._orders = Orders()
         self._positions: dict[str, Hashable] = {}
         self._balance: Hashable = None
@@ -81,6 +83,7 @@ class UsStreams(LiveStreams):
         if self._token is not None:
             hosts.append(self._user_host())
         self._sequences = {host.name: ConnectionSequence() for host in hosts}
+        self._behind = {host.name: 0 for host in hosts}
         self._door = UsBooks(products)
         return hosts, self._door.books
 
@@ -163,13 +166,18 @@ class UsStreams(LiveStreams):
 
     def _begun(self, host: Host) -> None:
         self._sequences[host.name].restart()
+        self._behind[host.name] = 0
         if host.name == _MARKET:
             for book in self._books.values():
                 book.reset()
 
     # --- messages -------------------------------------------------------------------------------------------
 
-    def _message(self, host: Host, event: Event) -> None:
+    def expected(self, host: str) -> int | None:
+        """The sequence number that has to come next on `us_market` or `us_user`."""
+        return self._sequences[host].expected
+
+    def _message(self, host: Host, event: Event) -> bool:
         message = read_frame(event.body)
         if not isinstance(message, Envelope) or not isinstance(message.sequence_num, int):
             raise WireError("a message without a sequence number")
@@ -177,7 +185,11 @@ class UsStreams(LiveStreams):
         if step.kind is Continuity.GAP:
             self._gap([each for each in host.channels if each.part in _BUILT], event, f"sequence_num: {step.told()}")
         if step.kind is Continuity.IGNORE:
-            return
+            self._behind[host.name] += 1
+            if self._behind[host.name] > BEHIND_MAX:
+                raise WireError("the sequence numbers of the connection went back")
+            return False
+        self._behind[host.name] = 0
         match message:
             case LeanBookMessage():
                 self._touched(self._door.take(message, event.arrived), event)
@@ -197,6 +209,7 @@ class UsStreams(LiveStreams):
                     self._market_told(StreamPart.TRADES, (row.product_id for row in trades), event)
             case _:
                 pass  # confirmations and heartbeats: their number is what counts
+        return True
 
     def _market_told(self, part: StreamPart, products: Iterable[str | UnsetType], event: Event) -> None:
         for product_id in dict.fromkeys(products):

@@ -3,6 +3,7 @@
 One thread, no network: the lines are the exchange's own sockets in process.
 """
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ import pytest
 from perpsctl.domain.market import DataSource
 from perpsctl.domain.products import VenueId
 from perpsctl.domain.streams import ChannelState, NewsKind, StreamPart
+from perpsctl.exchange.streams.mailbox import Event, EventKind
 from perpsctl.simulator.outlet import SocketName
 from tests.unit.exchange.streams.world import BOOK_AGE, MS, SECOND, World
 
@@ -278,3 +280,25 @@ def test_a_view_that_was_revoked_is_said_and_not_asked_for_again_a3(venue: Venue
     before = world.opened[ACCOUNT_SOCKET[venue]]
     world.pass_time(60 * SECOND, step=500 * MS)
     assert world.opened[ACCOUNT_SOCKET[venue]] == before
+
+
+def test_a_numbering_that_goes_back_is_no_sign_of_life_and_ends_the_connection_w2() -> None:
+    """One absurd number must not leave a connection whose every later message is passed over as old."""
+    world = World(VenueId.US).started()
+    world.pass_time(SECOND, take=True)
+    host = next(each for each in world.hosts() if each.name == "us_user")
+    beat = {"channel": "heartbeats", "timestamp": "", "sequence_num": 10**9, "events": []}
+    host.source.mailbox.put(
+        Event(
+            kind=EventKind.ACCOUNT,
+            arrived=world.clock.now(),
+            arrived_ns=world.clock.monotonic_ns(),
+            connection=host.connection,
+            channel="heartbeats",
+            body=json.dumps(beat).encode(),
+        )
+    )
+    world.until(lambda: world.health(StreamPart.ORDERS).state is ChannelState.BROKEN)
+    world.pass_time(300 * SECOND, step=500 * MS)
+    assert world.health(StreamPart.ORDERS).state is ChannelState.LIVE
+    assert world.opened[SocketName.US_USER] == 2
