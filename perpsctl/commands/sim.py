@@ -53,6 +53,9 @@ ParamOption = Annotated[
 ]
 FaultArgument = Annotated[str, typer.Argument(metavar="FAULT", help="Name or catalogue id.")]
 HandleArgument = Annotated[str | None, typer.Argument(metavar="[FAULT]", help="Name, or none for all.")]
+ScenarioArgument = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="rough-streams, mute-book, stale-market, flaky-venue.")
+]
 WhatArgument = Annotated[str, typer.Argument(metavar="WHAT", help="price, position, balance, status, funding, ...")]
 ValuesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="The state to set.", show_default=False)
@@ -228,6 +231,21 @@ def disarm(ctx: typer.Context, fault: HandleArgument = None) -> None:
     target = "/faults" if fault is None else f"/faults?name={quote(fault, safe='')}"
     gone = _ask("DELETE", target)["disarmed"]
     finish(ctx, operations.said(f"{gone} disarmed", {"disarmed": gone}))
+
+
+SCENARIO_EXAMPLES = """\
+perpsctl sim scenario rough-streams
+perpsctl sim fault disarm"""
+
+
+@command(app, "scenario", epilog=SCENARIO_EXAMPLES)
+def scenario(ctx: typer.Context, name: ScenarioArgument) -> None:
+    """Arm several faults that belong together, all of them or none."""
+    from perpsctl.render import operations
+
+    answer = _ask("POST", "/scenario", {"name": name})
+    data = {"scenario": name, "faults": answer["faults"], "handles": answer["handles"]}
+    finish(ctx, operations.said(f"{name}: {len(answer['handles'])} faults are armed", data))
 
 
 def _ask(method: str, target: str, body: Mapping[str, Any] | None = None) -> Any:

@@ -21,6 +21,7 @@ from perpsctl.simulator.faces.strict_json import read_body
 from perpsctl.simulator.faces.us_orders import order_request
 from perpsctl.simulator.faults import UnknownFault
 from perpsctl.simulator.orders import PlacementSource
+from perpsctl.simulator.scenarios import SCENARIOS
 from perpsctl.wire.advanced_trade.orders import CreateOrderRequest
 from perpsctl.wire.guard import WireError, check
 
@@ -62,6 +63,7 @@ class ControlFace:
                 "connections": [each.body() for each in self._embedded.judge.connections()]
             },
             ("GET", "/streams/book"): self._stream_book,
+            ("GET", "/scenarios"): lambda _: {"scenarios": {name: does for name, (does, _) in SCENARIOS.items()}},
             ("POST", "/scenario"): self._scenario,
             ("POST", "/orders"): self._inject_order,
             ("POST", "/fills"): self._inject_fill,
@@ -121,7 +123,11 @@ class ControlFace:
 
     def _scenario(self, request: Request) -> Body:
         """Several faults at once, in their order: all of them are armed, or none."""
-        wanted = _body(request).get("faults")
+        body = _body(request)
+        name = body.get("name")
+        if name is not None and name not in SCENARIOS:
+            raise Malformed(f"no such scenario; there are {', '.join(sorted(SCENARIOS))}")
+        wanted = body.get("faults") if name is None else [dict(each) for each in SCENARIOS[name][1]]
         if not isinstance(wanted, list) or not wanted or not all(isinstance(each, dict) for each in wanted):
             raise Malformed("faults is a list of objects, each as for POST /faults")
         handles: list[int] = []
@@ -132,7 +138,7 @@ class ControlFace:
             for handle in handles:
                 self._embedded.exchange.faults.disarm(handle)
             raise
-        return {"handles": handles}
+        return {"handles": handles, "faults": [str(each.get("name")) for each in wanted]}
 
     def _armed(self, body: Body) -> int:
         arguments = Arguments(body)

@@ -174,6 +174,15 @@ def test_w6_a_connection_is_cut_in_the_middle_of_its_snapshot_and_as_it_subscrib
     opened(embedded).hear(seconds=1)
 
 
+def test_w6_of_a_snapshot_that_was_cut_nothing_can_be_read() -> None:
+    embedded = an_exchange()
+    arm(embedded, "W6", when="snapshot")
+    watcher = Watcher(embedded, SocketName.US_MARKET)
+    watcher.subscribe("level2", BTC)
+    assert ending(watcher) == (End.RESET, None)
+    assert [message["channel"] for message in watcher.messages] == ["subscriptions"]
+
+
 def test_w7_a_us_subscribe_is_refused_ignored_or_of_another_product() -> None:
     embedded = an_exchange()
     for how in ("refused", "ignored", "wrong_product"):

@@ -224,3 +224,12 @@ def test_a_scenario_arms_all_its_faults_or_none(remote: Remote) -> None:
     with pytest.raises(UsageError):
         remote.control("POST", "/scenario", {"faults": [*wanted, {"name": "W99"}]})
     assert remote.control("GET", "/faults")["faults"] == []
+
+
+def test_every_scenario_is_known_by_name_and_can_be_armed(remote: Remote) -> None:
+    for name in remote.control("GET", "/scenarios")["scenarios"]:
+        armed = remote.control("POST", "/scenario", {"name": name})
+        assert [each["fault"] for each in remote.control("GET", "/faults")["faults"]] == armed["faults"]
+        remote.control("DELETE", "/faults")
+    with pytest.raises(UsageError):
+        remote.control("POST", "/scenario", {"name": "doomsday"})
