@@ -89,3 +89,11 @@ def test_candles_begin_with_the_running_one_and_an_ended_one_is_told_as_it_ended
     )
     for name in ("open", "high", "low", "close", "volume", "cost"):
         assert dict(zip(chart["ticks"], chart[name], strict=True)) == {tick: bar[name] for tick, bar in last.items()}
+
+
+def test_a_market_that_stands_still_tells_no_candle_twice(streams: Desk) -> None:
+    """M2: what is read and told of the product is as it stood."""
+    streams.exchange.faults.arm("M2", product=BTC)
+    _, *messages = streams.send("public/subscribe", channels=[CHART])
+    assert len(told(messages, CHART)) == 1
+    assert told(streams.pass_time(seconds=20), CHART) == []
