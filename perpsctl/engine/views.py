@@ -6,7 +6,7 @@ all, and the book comes last because its age is bound tightest. A live streamed 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
@@ -35,6 +35,7 @@ HELD_BOOK_DEPTH: Final = 5  # another product's book is read for its middle only
 SERVER_TIME_MAX_AGE: Final = timedelta(seconds=45)  # below the limit on its age, with room for the judging
 MARGIN_WINDOW_MAX_AGE: Final = timedelta(seconds=60)
 PRODUCT_MAX_AGE: Final = timedelta(seconds=2)  # with room below the limit on its age
+VENUE_LAG_MAX: Final = timedelta(seconds=2)  # time on the road and the clocks' difference; older counts as that old
 MARK_RECORD_INTERVAL: Final = timedelta(seconds=60)
 
 
@@ -272,7 +273,7 @@ class Views:
         self, product_id: ProductId, depth: int, reads: Reads, part: str, live: LiveData | None
     ) -> BookView | None:
         def read() -> BookView:
-            return self._venue.book(product_id, depth)
+            return dated(self._venue.book(product_id, depth), self._server_time)
 
         return reads.attempt(part, read) if live is None else live.book(product_id, read, reads, part)
 
@@ -298,6 +299,18 @@ class Views:
             reads.note("equity mark", error)
             return
         self._marked_at = now
+
+
+def dated(book: BookView, time_: ServerTime | None) -> BookView:
+    """The book with its age by the venue's own time, where that lies clearly apart from the moment we asked (M2).
+
+    A venue that serves an old book answers as fast as ever: the moment we asked says nothing of it.
+    """
+    if book.venue_time is None or time_ is None:
+        return book
+    theirs = book.venue_time - time_.skew
+    apart = book.as_of - theirs
+    return book if -VENUE_LAG_MAX <= apart <= VENUE_LAG_MAX else replace(book, as_of=theirs)
 
 
 def grid_of(product: Product) -> tuple[object, ...]:

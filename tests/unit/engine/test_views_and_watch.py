@@ -1,5 +1,6 @@
 """Dated views with honest gaps (L5), and the watch over what nobody ordered (R5, L5)."""
 
+from dataclasses import replace
 from datetime import time, timedelta
 from decimal import Decimal
 
@@ -8,7 +9,9 @@ import pytest
 from perpsctl.domain.accounts import EquityMark, LossBasis
 from perpsctl.domain.errors import VenueRefusedUs, VenueUnreachable
 from perpsctl.domain.ids import ProductId
+from perpsctl.domain.market import BookView
 from perpsctl.domain.numbers import Notional, Price
+from perpsctl.domain.verdicts import DenialCode
 from perpsctl.engine.views import Views
 from perpsctl.engine.watch import Watched, watch
 from perpsctl.risk.limits import RiskLimits
@@ -16,6 +19,7 @@ from tests.builders import (
     BTC,
     ETH,
     NOW,
+    a_book,
     a_booked,
     a_flow,
     a_live_order,
@@ -23,6 +27,7 @@ from tests.builders import (
     a_position,
     a_product,
     an_account,
+    an_intent,
     an_order,
     orders_read,
     positions_read,
@@ -87,6 +92,27 @@ def test_every_product_held_has_a_mark(house: House) -> None:
     seen = views(house).fresh(PRODUCT)
     assert seen.view.marks == {}
     assert len(seen.notes) == 2
+
+
+@pytest.mark.parametrize(("late", "age"), [(1, 0), (30, 30), (600, 600), (-30, -30)])
+def test_M2_a_read_is_as_old_as_the_venue_says_it_is(house: House, late: int, age: int) -> None:
+    def frozen() -> BookView:
+        return replace(a_book(), venue_time=house.clock.now() - timedelta(seconds=late))
+
+    house.venue.books[PRODUCT] = frozen
+    view = views(house).fresh(PRODUCT).view
+    assert view.market.book is not None
+    assert abs(view.now - view.market.book.as_of - timedelta(seconds=age)) < timedelta(milliseconds=1)
+
+
+def test_M2_a_read_the_venue_dates_back_denies_an_entry_with_age_and_bound(house: House) -> None:
+    house.venue.books[PRODUCT] = lambda: replace(a_book(), venue_time=NOW - timedelta(seconds=30))
+    denied = house.engine.desk.place(an_intent()).denied
+    assert denied is not None
+    told = {each.code: (each.observed, each.limit) for each in denied.denials}
+    assert told[DenialCode.BOOK_STALE][0].startswith("30")
+    assert told[DenialCode.BOOK_STALE][1] == "2"
+    assert told[DenialCode.MARK_STALE][1] == "5"
 
 
 def test_no_equity_mark_is_made_of_half_a_picture(house: House) -> None:
