@@ -325,6 +325,40 @@ def orders(places: Facts, url: str, rest: Any, word: str) -> Facts:
     return told
 
 
+def cut_off(places: Facts, url: str, rest: Any) -> Facts:
+    """The connection breaks at the very message that tells of a new order; the snapshot after it does."""
+    bid = Decimal(rest.get_product_book(BIP, limit=1).pricebook.bids[0].price)
+    ear, opened = Ear(), []
+    client = WSUserClient(
+        key_file=places["trade"],
+        base_url=url,
+        timeout=10,
+        on_message=ear,
+        on_open=lambda: opened.append(len(ear.heard)),
+    )
+    client.open()
+    client.user([BIP])
+    ear.until(lambda heard: "user" in {each.channel for each in heard})
+    control(
+        places,
+        "/faults",
+        {"name": "stream_disconnect", "operation": "us_user", "params": {"when": "data", "channel": "user"}},
+    )
+    far = str(bid * Decimal("0.99") // 5 * 5)
+    placed = rest.limit_order_gtc_buy("cut-off", BIP, base_size="1", limit_price=far).success_response["order_id"]
+    ear.until(lambda heard: len(opened) == 2 and "user" in {each.channel for each in heard[opened[1] :]})
+    before, after = ear.heard[: opened[1]], ear.heard[opened[1] :]
+    snapshot = next(each.events[0] for each in after if each.channel == "user")
+    rest.cancel_orders([placed])
+    until_state(ear, "cut-off", "CANCELLED", "0")
+    client.close()
+    return {
+        "before": [row.client_order_id for each in before if each.channel == "user" for row in each.events[0].orders],
+        "snapshot": [snapshot.type, [[row.order_id == placed, row.status] for row in snapshot.orders]],
+        "again": [each.sequence_num for each in after] == list(range(len(after))),
+    }
+
+
 def strangers(places: Facts, url: str) -> Facts:
     """A key that is not what it says it is, and one that may only look."""
     ear, told = Ear(), Facts()
@@ -358,6 +392,7 @@ def main(places: Facts) -> None:
     facts["without_key"] = without_key(places["wss"])
     facts["cut"] = cut(places, places["wss"])
     facts["orders"] = [orders(places, places[word], rest, word) for word in ("user_ws", "user_wss")]
+    facts["cut_off"] = cut_off(places, places["user_wss"], rest)
     facts["strangers"] = strangers(places, places["user_wss"])
     print(json.dumps(facts))
 

@@ -188,3 +188,10 @@ def test_the_sdk_comes_back_after_a_cut_and_its_books_begin_anew(story: tuple[Fa
     broken, after = judge["connections"][3:5]
     assert (broken["closed_by"], [each["fault"] for each in broken["struck"]]) == ("fault", ["W6"])
     assert (after["closed_by"], after["struck"]) == ("client", [])
+
+
+def test_an_order_whose_news_was_lost_in_a_cut_is_in_the_snapshot_that_follows(story: tuple[Facts, Facts]) -> None:
+    facts, judge = story
+    assert facts["cut_off"] == {"before": [], "snapshot": ["snapshot", [[True, "OPEN"]]], "again": True}
+    broken = [each for each in judge["connections"] if each["socket"] == "us_user" and each["closed_by"] == "fault"]
+    assert [[struck["fault"], struck["channel"]] for each in broken for struck in each["struck"]] == [["W6", "user"]]
