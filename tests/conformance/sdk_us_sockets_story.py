@@ -242,6 +242,23 @@ def cut(places: Facts, url: str) -> Facts:
     }
 
 
+def sent_away(places: Facts, url: str) -> Facts:
+    """The connection is closed in order, with 1001."""
+    ear, opened = Ear(), []
+    client = WSClient(base_url=url, timeout=10, on_message=ear, on_open=lambda: opened.append(len(ear.heard)))
+    client.open()
+    client.level2([BIP, ETP])
+    ear.until(lambda heard: "l2_data" in {each.channel for each in heard})
+    away = {"when": "data", "channel": "level2", "code": 1001}
+    control(places, "/faults", {"name": "stream_disconnect", "operation": "us_market", "params": away})
+    deadline = time.monotonic() + HEARD_WITHIN_S
+    while client.websocket.open and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(QUIET_S)
+    client.raise_background_exception()  # there is none
+    return {"open": client.websocket.open, "opened": len(opened), "code": client.websocket.close_code}
+
+
 # --- the user host ------------------------------------------------------------------------------------------
 
 
@@ -391,6 +408,7 @@ def main(places: Facts) -> None:
     facts["market"] = [market(places[word], places["trade"]) for word in ("ws", "wss")]
     facts["without_key"] = without_key(places["wss"])
     facts["cut"] = cut(places, places["wss"])
+    facts["sent_away"] = sent_away(places, places["wss"])
     facts["orders"] = [orders(places, places[word], rest, word) for word in ("user_ws", "user_wss")]
     facts["cut_off"] = cut_off(places, places["user_wss"], rest)
     facts["strangers"] = strangers(places, places["user_wss"])

@@ -8,6 +8,7 @@ nothing, so no CA can be given to it and none is missed. Nothing of the SDK or o
 What is the SDK's own way (2026-11-22), and seen here:
 - It parses nothing by itself: the callback gets text, and `WebsocketResponse` raises KeyError for an error message.
 - After a cut it comes back at once and asks again for the channels that have products; heartbeats are not asked for again.
+- After a close in order (1001) it neither comes back nor says anything: its user hears nothing more.
 - `unsubscribe_all` passes the channels without products over as well.
 """
 
@@ -188,6 +189,11 @@ def test_the_sdk_comes_back_after_a_cut_and_its_books_begin_anew(story: tuple[Fa
     broken, after = judge["connections"][3:5]
     assert (broken["closed_by"], [each["fault"] for each in broken["struck"]]) == ("fault", ["W6"])
     assert (after["closed_by"], after["struck"]) == ("client", [])
+
+
+def test_the_sdk_stays_away_after_a_close_in_order_and_tells_nobody(story: tuple[Facts, Facts]) -> None:
+    facts, _ = story
+    assert facts["sent_away"] == {"open": False, "opened": 1, "code": 1001}
 
 
 def test_an_order_whose_news_was_lost_in_a_cut_is_in_the_snapshot_that_follows(story: tuple[Facts, Facts]) -> None:
