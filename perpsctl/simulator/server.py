@@ -158,6 +158,8 @@ class Server:
         try:
             while not self._stopping.wait(TICK_S):
                 self.embedded.advance()
+                if ws.in_use():
+                    self._heard()
                 if idle_s and time.monotonic() - self._last_request > idle_s:
                     self.stop()
                 if not state_file.exists():  # the home was removed: nobody can find or stop this process any more

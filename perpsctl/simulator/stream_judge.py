@@ -12,7 +12,7 @@ from itertools import count
 from perpsctl.simulator.bookfeed import BookFeed, Sides, Version
 
 CONNECTIONS_KEPT = 500
-MARKS_KEPT = 20_000
+MARKS_KEPT = 6000  # as many as versions of a book are kept
 STRUCK_KEPT = 500
 PAST_KEPT = 100
 

@@ -94,6 +94,11 @@ def embedded_sockets(embedded: Embedded, name: SocketName, *, heard: Callable[[]
     return lambda client_ip: embedded.open_socket(name, client_ip, heard=heard)
 
 
+def in_use() -> bool:
+    """True while a socket stands: who only listens uses the simulator too."""
+    return bool(_open)
+
+
 def _everyone(_: str) -> bool:
     return True
 

@@ -20,6 +20,7 @@ from perpsctl.simulator.gateway.state import GatewayState
 from perpsctl.simulator.outlet import Outlet
 from perpsctl.simulator.state import State
 from perpsctl.simulator.tape import micros
+from perpsctl.wire.global_derivatives import rpc
 
 BOOK_LEVELS = 200
 TRADES_AT_ONCE = 200
@@ -194,6 +195,7 @@ class BookFeeds:
         self._state: GatewayState | None = None
         self._feeds: dict[str, tuple[Decimal, BookFeed]] = {}
         self._rows: dict[tuple[str, str], tuple[tuple[int, int], Row]] = {}
+        self._frames: dict[str, tuple[object, bytes]] = {}
 
     def enter(self, state: GatewayState, now: datetime) -> None:
         """These are the account and the time; after a reset everything is made anew."""
@@ -202,6 +204,14 @@ class BookFeeds:
             self._state = state
             self._feeds.clear()
             self._rows.clear()
+            self._frames.clear()
+
+    def frame(self, name: str, row: object) -> bytes:
+        """A notification, spelled once for all who are told the very same row."""
+        known = self._frames.get(name)
+        if known is None or known[0] is not row:
+            known = self._frames[name] = (row, rpc.encode_notification(name, row))
+        return known[1]
 
     def of(self, state: GatewayState, product_id: str) -> BookFeed:
         """The versions up to now; another feed after the price grid changed."""

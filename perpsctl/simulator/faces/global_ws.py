@@ -208,7 +208,10 @@ class GlobalSocket:
         told: list[bytes] = []
         for row in rows:
             number, snapshot = _number_of(row)
-            frame = rpc.encode_notification(channel.name, row)
+            market = self._market
+            frame = (
+                rpc.encode_notification(channel.name, row) if market is None else market.feeds.frame(channel.name, row)
+            )
             if not snapshot:
                 self._judge.remember(self._outlet.name, channel.name, frame)
             told += self._outlet.leave(frame, channel=channel.kind, number=number, now=now, snapshot=snapshot)
