@@ -271,7 +271,7 @@ class Keeper:
             self._talked(connection)
             return body is not None
         if now_ns - connection.last_received_ns > nanoseconds(self.timing.silence_max):
-            raise LineLost(Problem.TIMEOUT, "nothing came for two heartbeats and a half")
+            raise LineLost(Problem.TIMEOUT, f"nothing came for {self.timing.silence_max // _SECOND} s")
         self._dialect.tend(connection)
         return body is not None
 

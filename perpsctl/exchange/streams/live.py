@@ -357,7 +357,7 @@ class LiveStreams(ABC):
             if channel.refused:
                 continue
             if set(channel.names) <= set(event.channels):
-                channel.standing, channel.asked_ns = True, event.arrived_ns
+                channel.standing, channel.asked_ns, channel.asks = True, event.arrived_ns, 0
                 channel.complete = channel.complete or not channel.begins
             else:
                 self._refuse(channel, self._why_refused(host, channel), event.arrived_ns)
@@ -370,6 +370,8 @@ class LiveStreams(ABC):
 
     def _down(self, host: Host, event: Event) -> None:
         was_standing = host.standing
+        overdue = [channel.overdue_since(event.arrived_ns) for channel in host.channels if channel.by_life]
+        seen_ns = min((since for since in overdue if since is not None), default=event.arrived_ns)
         host.ended, host.standing = event.connection, False
         for channel in host.channels:
             channel.standing = channel.complete = False
@@ -380,7 +382,7 @@ class LiveStreams(ABC):
             if book is not None:
                 book.invalidate(BookFault.LOST, channel.down)
         if was_standing or self._recoveries.is_open(host.name):
-            self._recoveries.fault(host.name, event.arrived_ns)
+            self._recoveries.fault(host.name, seen_ns)  # a silence was seen before the connection was given up
         if host.carries_orders and was_standing:
             self._unsettled[host.name] = _Settling.UNTOLD
             self._tell(NewsKind.DOWN, event, part=StreamPart.ORDERS, detail=event.detail)
@@ -394,17 +396,18 @@ class LiveStreams(ABC):
 
     def _lives(self, host: Host, at_ns: int) -> None:
         """A sign of life of the connection: what is quiet by nature is as young as that."""
-        for channel in host.channels:
-            if channel.by_life and channel.standing:
-                self._renewed(channel, at_ns)
+        overdue = [self._renewed(channel, at_ns) for channel in host.channels if channel.by_life and channel.standing]
+        stale_ns = min((since for since in overdue if since is not None), default=None)
+        if stale_ns is not None:  # one silence, however many channels it made stale
+            self._recoveries.lasted(at_ns - stale_ns)
 
-    def _renewed(self, channel: Channel, at_ns: int) -> None:
+    def _renewed(self, channel: Channel, at_ns: int) -> int | None:
+        """As young as this moment; since when it had been stale, None when it had not."""
         stale_ns = channel.overdue_since(at_ns)
         channel.renewed_ns = at_ns
-        if stale_ns is not None:
-            self._recoveries.lasted(at_ns - stale_ns)
         if channel.complete and not channel.broken:
             self._uptime.fresh(channel.key, at_ns, channel.bound_ns)
+        return stale_ns
 
     # --- for the venues -------------------------------------------------------------------------------------
 
@@ -414,7 +417,9 @@ class LiveStreams(ABC):
         if channel.product_id is not None:
             self._views.pop(channel.product_id, None)
             self._news.moved(channel.product_id, channel.part, event.arrived)
-        self._renewed(channel, event.arrived_ns)
+        stale_ns = self._renewed(channel, event.arrived_ns)
+        if stale_ns is not None and not channel.by_life:
+            self._recoveries.lasted(event.arrived_ns - stale_ns)
 
     def _touched(self, products: Sequence[ProductId], event: Event) -> None:
         """A message was applied to these books: live, or thrown away by what it held."""
@@ -547,9 +552,15 @@ class LiveStreams(ABC):
         book.renew(read.as_of)
 
     def _all_live(self, fault: object, now_ns: int) -> bool:
-        """True when each channel a fault touched is live: those of a connection, or the one channel."""
-        touched = [channel for host in self._hosts for channel in host.channels if fault in (host.name, channel.key)]
-        return all(channel.state(now_ns) in {ChannelState.LIVE, ChannelState.REFUSED} for channel in touched)
+        """True when each channel a fault touched is live, those the venue refuses left out: of a connection, or the one."""
+        states = [
+            channel.state(now_ns)
+            for host in self._hosts
+            for channel in host.channels
+            if fault in (host.name, channel.key)
+        ]
+        asked = [state for state in states if state is not ChannelState.REFUSED]
+        return bool(asked) and all(state is ChannelState.LIVE for state in asked)
 
 
 def _moment(arrived: tuple[int, Host, Event]) -> int:

@@ -1,12 +1,24 @@
 """Where a socket may connect: nowhere else, whatever a profile says (S2, S5)."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perpsctl.domain.errors import ConfigError
 from perpsctl.domain.products import Environment
-from perpsctl.exchange.streams.addresses import STREAMS_URL, TRADING_URL, streams_address, trading_address
+from perpsctl.exchange.streams.addresses import (
+    STREAMS_URL,
+    TRADING_URL,
+    US_MARKET_URL,
+    US_USER_URL,
+    streams_address,
+    trading_address,
+    us_market_address,
+    us_user_address,
+)
+
+US_OTHER = {US_MARKET_URL: US_USER_URL, US_USER_URL: US_MARKET_URL}
 
 LOCAL = "ws://127.0.0.1:8080/ws/api/v2"
 
@@ -86,3 +98,32 @@ def test_a_missing_address_or_authority_is_named(tmp_path: Path) -> None:
 def test_the_static_sandbox_has_no_socket() -> None:
     with pytest.raises(ConfigError):
         trading_address(Environment.SANDBOX)
+
+
+@pytest.mark.parametrize(("made", "fixed"), [(us_market_address, US_MARKET_URL), (us_user_address, US_USER_URL)])
+def test_the_us_hosts_are_two_fixed_ones_in_production_s2(made: Any, fixed: str) -> None:
+    assert made(Environment.PRODUCTION).url == fixed
+    assert made(Environment.PRODUCTION).secure
+    for other in (fixed.replace("advanced", "advanced-"), fixed.replace("wss", "ws"), fixed + "/x", US_OTHER[fixed]):
+        with pytest.raises(ConfigError):
+            made(Environment.PRODUCTION, other)
+
+
+@pytest.mark.parametrize("made", [us_market_address, us_user_address])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://example.com:8080",
+        "ws://127.0.0.1:8080?jwt=x",
+        "ws://me@127.0.0.1:8080",
+        "ws://127.0.0.1:8080/../x",
+        "http://127.0.0.1:8080",
+        "ws://",
+    ],
+)
+def test_in_the_simulator_only_plain_loopback_addresses_pass_s5(made: Any, url: str) -> None:
+    with pytest.raises(ConfigError):
+        made(Environment.SIM, url)
+    assert made(Environment.SIM, "ws://127.0.0.1:8080").port == 8080
+    with pytest.raises(ConfigError):
+        made(Environment.SANDBOX)
