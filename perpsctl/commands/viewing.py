@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LooksOption = Annotated[
     int | None, typer.Option("--ticks", min=1, help="Stop after so many looks.", show_default=False)
 ]
+USUAL_COLUMNS, USUAL_LINES = 80, 24
 NARROWEST = 20
 LEAST_LINES = 5
 
@@ -116,8 +117,8 @@ class _Screen:
 
         self.last = look
         size = os.get_terminal_size(sys.stdout.fileno())
-        self._console.width = max(size.columns, NARROWEST)
-        room = max(size.lines - 1, LEAST_LINES)
+        self._console.width = max(size.columns or USUAL_COLUMNS, NARROWEST)  # none told: a terminal of no size (P10)
+        room = max((size.lines or USUAL_LINES) - 1, LEAST_LINES)
         lines = list(terminal.lines(watching.blocks(look), self._console, look.at))
         if (over := len(lines) - room) > 0:
             blocks = watching.blocks(look, events=max(len(look.events or ()) - over, 0))

@@ -45,7 +45,7 @@ from perpsctl.simulator.inprocess_sockets import End, Ending, InProcessLine
 from perpsctl.simulator.outlet import SocketName
 from tests.rig import World
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 SECOND = timedelta(seconds=1)
 VENUES = pytest.mark.parametrize("world", [VenueId.US, VenueId.GLOBAL], indirect=True)
@@ -208,17 +208,17 @@ def no_order_lost_or_doubled(world: Streamed) -> None:
 @VENUES
 def test_a_quiet_run_lives_on_its_streams(world: Streamed) -> None:
     strategy = Checked(world)
-    result = world.run(strategy, duration=60 * SECOND)
+    result = world.run(strategy, duration=30 * SECOND)
     assert result.exit_code is ExitCode.DONE, result
     assert strategy.differed == []
-    assert strategy.agreed > 40
+    assert strategy.agreed > 20
     assert strategy.sources[DataSource.STREAM] > 0.8 * strategy.sources.total(), "the rest confirmed a quiet book"
     assert (result.summary.gaps, result.summary.reconnects) == (0, 0)
     assert result.summary.stream_uptime is not None
     assert result.summary.stream_uptime > Decimal("0.95"), (
         "the market stands still now and then, and reads count for nothing"
     )
-    assert result.summary.accepted >= 3
+    assert result.summary.accepted >= 2
     no_order_lost_or_doubled(world)
 
 
@@ -228,19 +228,19 @@ def test_W1_W6_W10_a_rough_run_ends_with_its_book_equal_and_no_order_lost_or_dou
     world.strike("W1", every=200, count=None)
     world.strike("W10", after_seconds=7, per_second=2_000, seconds=1)
     strategy = Checked(world)
-    result = world.run(strategy, duration=120 * SECOND)
+    result = world.run(strategy, duration=70 * SECOND)
     summary = result.summary
     assert result.exit_code is ExitCode.DONE, result
     assert strategy.differed == []
-    assert strategy.agreed > 60
+    assert strategy.agreed > 35
     assert summary.gaps is not None
     assert summary.gaps >= 1
     assert summary.reconnects is not None
-    assert summary.reconnects >= 4
-    assert summary.recovery_s.samples >= 4
+    assert summary.reconnects >= 3
+    assert summary.recovery_s.samples >= 3
     assert summary.recovery_s.max is not None
     assert summary.recovery_s.max < 30
-    assert summary.accepted >= 5
+    assert summary.accepted >= 2
     assert world.journal.events(kind=EventKind.STREAMS.value)
     no_order_lost_or_doubled(world)
 
