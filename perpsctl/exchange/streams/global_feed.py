@@ -10,8 +10,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from msgspec import UNSET
-
 from perpsctl.domain.ids import ClientOrderId, Ids, ProductId, VenueOrderId
 from perpsctl.domain.market import Mark
 from perpsctl.domain.ports import Clock
@@ -200,11 +198,11 @@ class GlobalStreams(LiveStreams):
         channel.last_ns = event.arrived_ns
         match data:
             case UserChanges():
-                for order in () if data.orders is UNSET else data.orders:
+                for order in data.orders or ():
                     self._order_told(order, event)
-                for trade in () if data.trades is UNSET else data.trades:
+                for trade in data.trades or ():
                     self._fill_told(trade, event)
-                for position in () if data.positions is UNSET else data.positions:
+                for position in data.positions or ():
                     self._position_told(position, event)
             case tuple() if what == "orders":
                 for order in data:
@@ -248,9 +246,9 @@ class GlobalStreams(LiveStreams):
                 kind=kind,
                 at=event.arrived,
                 part=StreamPart.ORDERS,
-                product_id=None if row.instrument_name is UNSET else ProductId(row.instrument_name),
-                venue_order_id=None if row.order_id is UNSET else VenueOrderId(row.order_id),
-                client_order_id=None if not row.label else ClientOrderId(row.label),
+                product_id=ProductId(row.instrument_name) if row.instrument_name else None,
+                venue_order_id=VenueOrderId(row.order_id) if row.order_id else None,
+                client_order_id=ClientOrderId(row.label) if row.label else None,
             )
         )
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from msgspec import UNSET, UnsetType
-
 from perpsctl.domain.ids import ClientOrderId, Ids, ProductId, VenueOrderId
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.products import Product
@@ -194,33 +192,31 @@ class UsStreams(LiveStreams):
             case LeanBookMessage():
                 self._touched(self._door.take(message, event.arrived), event)
             case UserMessage():
-                for each in () if message.events is UNSET else message.events:
+                for each in message.events or ():
                     self._account_told(event, each)
             case BalanceMessage():
                 self._channels[StreamPart.BALANCE, None].last_ns = event.arrived_ns
                 self._news.add(News(kind=NewsKind.BALANCE, at=event.arrived, part=StreamPart.BALANCE))
             case TickerMessage():
-                for ticked in () if message.events is UNSET else message.events:
-                    rows = () if ticked.tickers is UNSET else ticked.tickers
-                    self._market_told(StreamPart.TICKER, (row.product_id for row in rows), event)
+                for ticked in message.events or ():
+                    self._market_told(StreamPart.TICKER, (row.product_id for row in ticked.tickers or ()), event)
             case TradesMessage():
-                for traded in () if message.events is UNSET else message.events:
-                    trades = () if traded.trades is UNSET else traded.trades
-                    self._market_told(StreamPart.TRADES, (row.product_id for row in trades), event)
+                for traded in message.events or ():
+                    self._market_told(StreamPart.TRADES, (row.product_id for row in traded.trades or ()), event)
             case _:
                 pass  # confirmations and heartbeats: their number is what counts
         return True
 
-    def _market_told(self, part: StreamPart, products: Iterable[str | UnsetType], event: Event) -> None:
+    def _market_told(self, part: StreamPart, products: Iterable[object], event: Event) -> None:
         for product_id in dict.fromkeys(products):
-            channel = None if product_id is UNSET else self._channels.get((part, ProductId(str(product_id))))
+            channel = self._channels.get((part, ProductId(str(product_id))))
             if channel is None:
                 raise WireError(f"a {part.value} message of a product nobody asked for")  # W7
             self._heard(channel, event)
 
     def _account_told(self, event: Event, told: UserEvent) -> None:
         channel = self._channels[StreamPart.ORDERS, None]
-        orders = () if told.orders is UNSET else told.orders
+        orders = told.orders or ()
         for order in orders:
             self._order_told(event, order)
         self._positions_told(event, told)
@@ -241,9 +237,9 @@ class UsStreams(LiveStreams):
                     kind=kind,
                     at=event.arrived,
                     part=StreamPart.ORDERS,
-                    product_id=None if order.product_id is UNSET else ProductId(order.product_id),
+                    product_id=ProductId(order.product_id) if order.product_id else None,
                     venue_order_id=VenueOrderId(order_id),
-                    client_order_id=None if not order.client_order_id else ClientOrderId(order.client_order_id),
+                    client_order_id=ClientOrderId(order.client_order_id) if order.client_order_id else None,
                 )
             )
 

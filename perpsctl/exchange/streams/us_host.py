@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import UNSET
-
 from perpsctl.domain.errors import PerpsctlError, RefusalCause, VenueRefusedRequest, VenueRefusedUs
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock
@@ -25,8 +23,8 @@ from perpsctl.exchange.streams.line import Dated, Line, LineLost
 from perpsctl.exchange.streams.mailbox import Event, EventKind, Mailbox
 from perpsctl.exchange.streams.states import ChannelsDropped, SocketTiming
 from perpsctl.exchange.transport import Problem
-from perpsctl.wire.advanced_trade.socket import SocketError, SubscribeRequest, SubscriptionsMessage, read_head
-from perpsctl.wire.guard import WireError, decode, encode
+from perpsctl.wire.advanced_trade.socket import SocketError, SubscriptionsMessage, encode_asking, read_head
+from perpsctl.wire.guard import WireError, decode
 
 __all__ = ["US_TIMING", "Asked", "UsHost", "name_of"]
 
@@ -206,13 +204,8 @@ class UsHost:
         before = self._confirmations
         self._errors.clear()
         until_ns = self._clock.monotonic_ns() + nanoseconds(CONFIRMED_WITHIN)
-        request = SubscribeRequest(
-            type=kind,
-            channel=asked.channel,
-            product_ids=asked.product_ids,
-            jwt=UNSET if self._token is None else self._token(),
-        )
-        self._sent_ns.append(connection.send(encode(request)))
+        token = None if self._token is None else self._token()
+        self._sent_ns.append(connection.send(encode_asking(kind, asked.channel, asked.product_ids, token)))
         while self._confirmations == before and not self._errors:
             yield
             if self._clock.monotonic_ns() >= until_ns:
@@ -253,13 +246,12 @@ class UsHost:
     def heard(self, connection: Connection, body: bytes, now: datetime) -> None:
         try:
             head = read_head(body)
-            if head.channel is UNSET:
-                words = decode(body, SocketError).message
-                self._errors.append("" if words is UNSET else words)
+            if not isinstance(head.channel, str):
+                self._errors.append(decode(body, SocketError).message or "")
                 if self._talk is None and connection is self._keeper.usable():
                     self._strays += 1  # an error nobody asked for; the connection stays (reference 11.1)
                 return
-            if head.sequence_num is UNSET:
+            if not isinstance(head.sequence_num, int):
                 raise WireError(f"a message of {head.channel} without a sequence number")
             if head.channel == "subscriptions":
                 self._confirm(decode(body, SubscriptionsMessage))
@@ -282,8 +274,8 @@ class UsHost:
 
     def _confirm(self, message: SubscriptionsMessage) -> None:
         found: dict[str, tuple[str, ...]] = {}
-        for event in () if message.events is UNSET else message.events:
-            found |= {} if event.subscriptions is UNSET else event.subscriptions
+        for event in message.events or ():
+            found |= event.subscriptions or {}
         self._confirmed = found
         self._confirmations += 1
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from perpsctl.wire.advanced_trade.common import Body, NullableBody, Number, RequestBody
 from perpsctl.wire.advanced_trade.futures import BalanceSummary
 from perpsctl.wire.advanced_trade.market import CandleBody, TradeBody
-from perpsctl.wire.guard import WireError, decode
+from perpsctl.wire.guard import WireError, decode, encode
 
 
 class SubscribeRequest(RequestBody, frozen=True, kw_only=True):
@@ -298,6 +298,12 @@ CHANNELS: Final[dict[str, type[Envelope]]] = {
     "user": UserMessage,
     "futures_balance_summary": BalanceMessage,
 }
+
+
+def encode_asking(kind: str, channel: str, product_ids: tuple[str, ...], jwt: str | None) -> bytes:
+    """A subscribe or unsubscribe, as `kind` says; without a token where None."""
+    request = SubscribeRequest(type=kind, channel=channel, product_ids=product_ids, jwt=UNSET if jwt is None else jwt)
+    return encode(request)
 
 
 def read_head(body: bytes) -> Head:
