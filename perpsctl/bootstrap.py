@@ -417,7 +417,7 @@ class Toolkit:
         """Whether the daily loss limit is broken now; None when that cannot be read."""
         engine = self.engine
         try:
-            reading = losses_now(engine.venue.account(), engine.journal, engine.views)
+            reading = losses_now(engine.venue.account, engine.journal, engine.views, engine.reconciler.transfers)
         except PerpsctlError:
             return None
         if reading.missing or reading.unmarked:

@@ -150,7 +150,8 @@ def booked_coin(toolkit: "Toolkit") -> Mapping[ProductId, Decimal] | None:
 
 def gains(toolkit: "Toolkit", account: AccountView) -> Mapping[str, Decimal | None]:
     """Gains (negative: losses) of the UTC day and the last 24 hours, by balances and by the journal's fills."""
-    reading = losses_now(account, toolkit.journal, toolkit.engine.views)
+    engine = toolkit.engine
+    reading = losses_now(lambda: account, toolkit.journal, engine.views, engine.reconciler.transfers)
     rows: dict[str, Decimal | None] = {}
     for window in reading.windows:
         rows[f"{window.window} by balances"] = -window.by_balances

@@ -5,6 +5,7 @@ with nothing instead. `submit` and `submit_edit` never raise: they end as one of
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -170,6 +171,12 @@ class Venue(MarketFeed, AccountFeed, Protocol):
 
     @property
     def capabilities(self) -> VenueCapabilities: ...
+
+    def within(self, length: timedelta) -> AbstractContextManager[None]:
+        """In the block no read and no cancel begins later than `length` from now: it raises VenueUnreachable instead (L2).
+
+        A request that began keeps its own deadline, and so does every write. Of nested bounds the nearest holds.
+        """
 
     def server_time(self) -> ServerTime: ...
 

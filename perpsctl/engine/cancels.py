@@ -3,20 +3,23 @@
 A broken journal is reported and stops nothing (R3). An order is gone only by the venue's own final word on it; one that
 merely left a listing is asked for by id, many at once in the list of every state, and what cannot be read stays unproven.
 A mass cancel is asked for where the venue has one and everything is to go; its answer is a hint, the lists are the truth.
+Nothing is asked after the time that was given (L2): what is not proven by then is named.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from perpsctl.domain.accounts import OrdersRead
-from perpsctl.domain.errors import JournalUnavailable
+from perpsctl.domain.errors import InvariantBroken, JournalUnavailable, PerpsctlError, RateLimited
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.orders import CancelResult, OrderIntent, VenueOrder
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
 from perpsctl.domain.reports import CancelReport, IntentRecord
 from perpsctl.domain.text import shown
+from perpsctl.engine.allowance import Allowance
 from perpsctl.engine.owners import record_behind
 from perpsctl.engine.reading import VENUE_ERRORS, Reads
 from perpsctl.engine.tracking import Tracker, owner_of
@@ -33,6 +36,7 @@ LISTED_FOR: Final = timedelta(hours=24)  # of older orders that list would be to
 class _Chase:
     """Orders on their way out: what was asked, what is proven, what went wrong."""
 
+    time: Allowance
     requested: dict[VenueOrderId, None] = field(default_factory=dict)
     final: dict[VenueOrderId, VenueOrder] = field(default_factory=dict)
     live: dict[VenueOrderId, VenueOrder] = field(default_factory=dict)
@@ -43,6 +47,11 @@ class _Chase:
     @property
     def open(self) -> tuple[VenueOrderId, ...]:
         return tuple(order_id for order_id in self.requested if order_id not in self.final)
+
+    def failed(self, what: str, error: PerpsctlError) -> None:
+        self.problems[f"{what}: {error.message}"] = None
+        if isinstance(error, RateLimited):
+            self.time.rate_limited()
 
 
 class Canceller:
@@ -59,12 +68,13 @@ class Canceller:
 
     def cancel(self, ids: Sequence[str], *, wait: timedelta = DEFAULT_WAIT) -> CancelReport:
         """Each id, an intent's or the venue's, is proven gone or named as live or unproven when `wait` is over."""
-        chase = _Chase()
+        chase = _Chase(time=Allowance(self._clock, wait))
         unknown = [each for each in ids if not self._target(each, chase)]
         self._drop_strangers(chase)
         if chase.requested:
-            self._ask(chase, chase.open)
-            self._follow(chase, self._clock.now() + wait)
+            with self._in_time(chase):
+                self._ask(chase, chase.open)
+            self._follow(chase)
         self._book(chase)
         return _report(chase, missing=len(unknown))
 
@@ -73,15 +83,17 @@ class Canceller:
         product_id: ProductId | None = None,
         *,
         wait: timedelta = DEFAULT_WAIT,
+        patience: timedelta | None = None,
         only: Callable[[VenueOrder], bool] | None = None,
     ) -> CancelReport:
         """No derivatives order that passes `only` rests (on `product_id`), or the report says which may.
 
         Orders that appear while we cancel are cancelled too (E23): done when a complete listing read after the last
         proof is empty. Without `only` the venue is asked for all of them at once, in the first round also for those no
-        list shows; then for each that still stands.
+        list shows; then for each that still stands. As long as the venue answers with its rate limit `wait` begins
+        again, up to `patience` in all.
         """
-        chase, deadline, pause = _Chase(), self._clock.now() + wait, FIRST_PAUSE
+        chase, pause = _Chase(time=Allowance(self._clock, wait, most=patience, longer=self._told_longer)), FIRST_PAUSE
         sweeps, rounds = only is None, 0
         while True:
             listed, rounds = self._list(chase), rounds + 1
@@ -90,26 +102,37 @@ class Canceller:
                 for order in (() if listed is None else listed.orders)
                 if (product_id is None or order.product_id == product_id) and (only is None or only(order))
             ]
-            if sweeps and (wanted or rounds == 1):
-                sweeps = self._sweep(chase, product_id, wanted)
-                if sweeps and listed is None:
-                    self._expect_ours(chase, product_id)
-            if listed is not None:
-                if not wanted and not chase.open:
-                    chase.problems.clear()  # an earlier failed read was overtaken by this complete one
-                    break
-                self._start(chase, wanted)
+            with self._in_time(chase):
+                if sweeps and (wanted or rounds == 1):
+                    sweeps = self._sweep(chase, product_id, wanted)
+                    if sweeps and listed is None:
+                        self._expect_ours(chase, product_id)
+                if wanted:
+                    self._start(chase, wanted)
+            if listed is not None and not wanted and not chase.open:
+                chase.problems.clear()  # an earlier failed read was overtaken by this complete one
+                break
             if chase.open:
-                self._follow(chase, deadline)
-            if self._clock.now() >= deadline:
+                self._follow(chase)
+            if chase.time.spent():
                 if listed is None:
                     chase.problems["live orders were never read to their end"] = None
                 break
             if listed is None:
-                self._clock.sleep(min(pause, deadline - self._clock.now()))
+                chase.time.pause(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
         self._book(chase)
+        if listed is not None and only is None:
+            with self._in_time(chase):
+                chase.problems.update(dict.fromkeys(self.book_listed(listed)))
         return _report(chase, missing=0)
+
+    def book_listed(self, listed: OrdersRead) -> tuple[str, ...]:
+        """What a complete listing tells of our orders is in the journal; those it lacks are asked for by id. The problems."""
+        try:
+            return tuple(problem.note for problem in self._tracker.update(listed).problems)
+        except (JournalUnavailable, InvariantBroken) as error:
+            return (f"journal: {error.message}",)
 
     # --- targets ------------------------------------------------------------------------------------------
 
@@ -160,12 +183,18 @@ class Canceller:
 
     # --- asking and following ---------------------------------------------------------------------------
 
+    def _in_time(self, chase: _Chase) -> AbstractContextManager[None]:
+        return self._venue.within(chase.time.asking)
+
+    def _told_longer(self, more: timedelta) -> None:
+        self._diagnostics.note("cancels_go_on", because="the venue answers with its rate limit", seconds=more.seconds)
+
     def _sweep(self, chase: _Chase, product_id: ProductId | None, orders: Iterable[VenueOrder]) -> bool:
         """One mass cancel; False when the venue has none, took none of these, or did not answer: then each is asked."""
         try:
             count = self._venue.cancel_all(product_id)  # step: mass_cancel
         except VENUE_ERRORS as error:
-            chase.problems[f"mass cancel: {error.message}"] = None
+            chase.failed("mass cancel", error)
             return False
         if not count:
             return False
@@ -202,40 +231,41 @@ class Canceller:
             for answer in self._venue.cancel(order_ids):  # step: cancel
                 chase.answers[answer.venue_order_id] = answer
         except VENUE_ERRORS as error:
-            chase.problems[f"cancel: {error.message}"] = None
+            chase.failed("cancel", error)
 
-    def _follow(self, chase: _Chase, deadline: datetime) -> None:
-        """Look until every requested order is proven final or the deadline is over; at least one look."""
+    def _follow(self, chase: _Chase) -> None:
+        """Look until every requested order is proven final or the time is over; at least one look."""
         pause, looks = FIRST_PAUSE, 0
         while True:
             self._look(chase)
             looks += 1
-            now = self._clock.now()
-            if not chase.open or now >= deadline:
+            if not chase.open or chase.time.spent():
                 return
             if looks % REPEAT_CANCEL_AFTER == 0 or self._refused_softly(chase):
-                self._ask(chase, chase.open)
-            self._clock.sleep(min(pause, deadline - now))
+                with self._in_time(chase):
+                    self._ask(chase, chase.open)
+            chase.time.pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _look(self, chase: _Chase) -> None:
         listed = self._list(chase)
         live = {} if listed is None else {order.venue_order_id: order for order in listed.orders}
         missing = [order_id for order_id in chase.open if order_id not in live]
-        ended = self._ended(missing, chase)
-        for order_id in chase.open:
-            if order_id in live:
-                chase.live[order_id] = live[order_id]
-            elif order_id in ended:
-                self._saw(order_id, ended[order_id], chase)
-            else:
-                self._look_at(order_id, chase)
+        with self._in_time(chase):
+            ended = self._ended(missing, chase)
+            for order_id in chase.open:
+                if order_id in live:
+                    chase.live[order_id] = live[order_id]
+                elif order_id in ended:
+                    self._saw(order_id, ended[order_id], chase)
+                else:
+                    self._look_at(order_id, chase)
 
     def _look_at(self, order_id: VenueOrderId, chase: _Chase) -> None:
         try:
             order = self._venue.order(order_id)
         except VENUE_ERRORS as error:
-            chase.problems[f"order {shown(order_id)}: {error.message}"] = None
+            chase.failed(f"order {shown(order_id)}", error)
             return
         if order is None:
             chase.problems[f"the venue says it knows no order {shown(order_id)}; unproven"] = None
@@ -270,9 +300,12 @@ class Canceller:
         return any(order_id not in chase.answers and order_id not in chase.swept for order_id in chase.open)
 
     def _list(self, chase: _Chase) -> OrdersRead | None:
+        """Half of the time left is kept back: whatever becomes of the list, there is something else to ask for."""
         reads = Reads()
-        listed = reads.attempt("live orders", self._venue.live_orders)
-        chase.problems.update(dict.fromkeys(reads.notes))
+        with self._venue.within(chase.time.asking / 2):
+            listed = reads.attempt("live orders", self._venue.live_orders)
+        for problem in reads.problems:
+            chase.failed(problem.part, problem.error)
         return listed
 
     # --- the record, afterwards -----------------------------------------------------------------------------
@@ -290,8 +323,9 @@ class Canceller:
             self._diagnostics.alarm("cancel_unrecorded", problem=error.message)
             chase.problems[f"journal: {error.message}; the cancels reached the venue all the same"] = None
             return
-        for problem in self._tracker.settle(owned):
-            chase.problems[problem.note] = None
+        with self._in_time(chase):
+            for problem in self._tracker.settle(owned):
+                chase.problems[problem.note] = None
 
     def _owner(self, order: VenueOrder) -> IntentId | None:
         record = record_behind(self._journal, order.venue_order_id, order.succeeds)

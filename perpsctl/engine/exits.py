@@ -32,6 +32,7 @@ from perpsctl.domain.reports import CancelReport, ExitPending, ExitReport, Flatt
 from perpsctl.domain.sides import Side
 from perpsctl.domain.text import shown
 from perpsctl.domain.verdicts import Approved, DenialCode, Denied
+from perpsctl.engine.allowance import Allowance
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import OrderDesk
 from perpsctl.engine.exit_facts import pending_payload, position_of, shut_reason
@@ -137,10 +138,13 @@ class Exits:
     ) -> FlattenReport:
         """The positions (of these products) are zero, or the report says which are not and why. Bounded by `wait`."""
         deadline = self._clock.now() + wait
-        wanted = tuple(products) if products is not None else self._held(deadline)
+        wanted = tuple(products) if products is not None else self._held(Allowance(self._clock, wait))
         if wanted is None:
             return FlattenReport(exits=(), unread=("positions",))
-        reports = tuple(self._leave(self._way(product_id, None, unbounded, reason, deadline)) for product_id in wanted)
+        reports = tuple(
+            self._leave(self._way(product_id, None, unbounded, reason, self._share(deadline, len(wanted) - number)))
+            for number, product_id in enumerate(wanted)
+        )
         unread = tuple(f"position of {report.product_id}" for report in reports if report.after is None)
         return FlattenReport(exits=reports, unread=unread)
 
@@ -184,30 +188,38 @@ class Exits:
             deadline=deadline,
         )
 
-    def _held(self, deadline: datetime) -> tuple[ProductId, ...] | None:
+    def _share(self, deadline: datetime, products: int) -> datetime:
+        """Until when the first of so many products may take: one that goes slowly leaves time for the next."""
+        now = self._clock.now()
+        return now + max(deadline - now, timedelta(0)) / products
+
+    def _held(self, time: Allowance) -> tuple[ProductId, ...] | None:
         while True:
-            positions = Reads().attempt("positions", self._venue.positions)
+            with self._venue.within(time.asking):
+                positions = Reads().attempt("positions", self._venue.positions)
             if positions is not None:
                 return tuple(dict.fromkeys(p.product_id for p in positions.positions if p.coin != 0))
-            if self._clock.now() >= deadline:
+            if time.spent():
                 return None
-            self._clock.sleep(ROUND_PAUSE)
+            time.pause(ROUND_PAUSE)
 
     # --- one product -----------------------------------------------------------------------------------------
 
     def _leave(self, way: _Way) -> ExitReport:
+        time = Allowance(self._clock, max(way.deadline - self._clock.now(), timedelta(0)))
         for turn in range(MAX_ROUNDS):
-            if self._round(way):
-                break
-            if self._clock.now() >= way.deadline:
+            with self._venue.within(time.asking):
+                if self._round(way, time):
+                    break
+            if time.spent():
                 way.problems["time is over"] = None
                 break
             if turn < MAX_ROUNDS - 1:
-                self._clock.sleep(ROUND_PAUSE)
+                time.pause(ROUND_PAUSE)
         self._settle(way)
         return way.report()
 
-    def _round(self, way: _Way) -> bool:
+    def _round(self, way: _Way, time: Allowance) -> bool:
         """Cancel, read, reduce once, read again. True when there is nothing more to do now."""
         budget = max(way.deadline - self._clock.now(), timedelta(0))
         cancelled = self._canceller.cancel_all(way.product_id, wait=min(CANCEL_WAIT, budget))
@@ -232,6 +244,8 @@ class Exits:
         order = self._order(way, position, Size(left), seen.view)
         if order is None:
             return True
+        if time.asking <= timedelta(0):
+            return False  # a write has a deadline of its own, and would be begun after ours
         ended = self._send(way, order, seen.view, booked)
         self._read_after(way)
         return ended or way.closed

@@ -1,7 +1,8 @@
 """Halt, cancel, flatten, read back, attest: the short road out. No step's failure stops the next one.
 
 What could not be done or read stands in the attestation; nothing unread is ever called zero (R2, L5). Works with the loop
-dead, the journal broken and the venue down. Nothing here may raise before the last step is done.
+dead, the journal broken and the venue down. Nothing here may raise before the last step is done. A venue that only asks
+us to slow down is asked on for a minute; one that does not answer is given up soon.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from perpsctl.domain.errors import JournalUnavailable
+from perpsctl.domain.accounts import OrdersRead
+from perpsctl.domain.errors import JournalUnavailable, RateLimited
 from perpsctl.domain.orders import Accepted
 from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
 from perpsctl.domain.reports import (
@@ -24,6 +26,7 @@ from perpsctl.domain.reports import (
     SwitchStatus,
 )
 from perpsctl.domain.text import shown
+from perpsctl.engine.allowance import Allowance
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.exits import Exits
 from perpsctl.engine.reading import VENUE_ERRORS
@@ -31,6 +34,7 @@ from perpsctl.engine.resolver import Resolver
 from perpsctl.latch import Engaged, Latch, LatchTrouble
 
 CANCEL_WAIT: Final = timedelta(seconds=10)
+PATIENCE: Final = timedelta(seconds=60)  # in all, while the venue answers with its rate limit
 READ_BACK_WAIT: Final = timedelta(seconds=5)
 READ_BACK_PAUSE: Final = timedelta(milliseconds=250)
 
@@ -90,18 +94,19 @@ class KillSwitch:
         before it imported this room; without it the latch is engaged here. Engaging twice is fine.
         """
         problems: list[str] = []
-        held = latched or self._latch.engage(reason=reason, by=by, at=self._clock.now())  # step: latch
+        began = self._clock.now()
+        held = latched or self._latch.engage(reason=reason, by=by, at=began)  # step: latch
         problems += held.problems
         stuck = self._close_gate(problems)  # step: close_gate
         journal_durable = self._record(reason, by, loss_breach, problems)
         cancels: list[CancelReport] = []
         flattened: FlattenReport | None = None
         if self._outside is not None:
-            cancels += self._cancel_everything(self._outside, problems)
+            cancels += self._cancel_everything(self._outside, began + PATIENCE, problems)
             if flatten:
                 flattened = self._flatten(self._outside, unbounded, self._clock.now() + wait)  # step: switch_flatten
                 problems += [p for each in flattened.exits for p in each.problems]
-        attestation = self._attest(held, stuck, journal_durable, flatten, flattened, problems)
+        attestation = self._attest(held, stuck, journal_durable, flatten, flattened, began + PATIENCE, problems)
         return EngageReport(
             attestation=attestation,
             first=held.first,
@@ -128,18 +133,22 @@ class KillSwitch:
             return False
         return True
 
-    def _cancel_everything(self, outside: VenueSide, problems: list[str]) -> list[CancelReport]:
+    def _cancel_everything(self, outside: VenueSide, until: datetime, problems: list[str]) -> list[CancelReport]:
         """Everything is cancelled; orders in doubt that turn up are adopted and cancelled as well (E23)."""
-        reports = [outside.canceller.cancel_all(wait=CANCEL_WAIT)]  # step: cancel_all
+        reports = [self._cancel_all(outside, until)]  # step: cancel_all
         try:
-            found = [self._turned_up(outside, intent) for intent in self._journal.in_doubt()]
+            with outside.venue.within(CANCEL_WAIT):
+                found = [self._turned_up(outside, intent) for intent in self._journal.in_doubt()]
         except JournalUnavailable as error:
             problems.append(f"journal: {error.message}")
             found = []
         if any(found):
-            reports.append(outside.canceller.cancel_all(wait=CANCEL_WAIT))
+            reports.append(self._cancel_all(outside, until))
         problems += [problem for report in reports for problem in report.problems]
         return reports
+
+    def _cancel_all(self, outside: VenueSide, until: datetime) -> CancelReport:
+        return outside.canceller.cancel_all(wait=CANCEL_WAIT, patience=until - self._clock.now())
 
     def _flatten(self, outside: VenueSide, unbounded: bool, deadline: datetime) -> FlattenReport:
         """Flat, or as far as it goes until `deadline`: what the venue will not take now is tried again when its time comes."""
@@ -163,12 +172,14 @@ class KillSwitch:
         journal_durable: bool,
         flatten: bool,
         flattened: FlattenReport | None,
+        until: datetime,
         problems: list[str],
     ) -> Attestation:
         unread: list[str] = []
-        deadline = self._clock.now() + READ_BACK_WAIT
-        orders = self._read("open orders", lambda side: side.venue.live_orders().orders, deadline, unread, problems)
-        positions = self._read("positions", lambda side: side.venue.positions().positions, deadline, unread, problems)
+        orders = self._read("open orders", lambda side: side.venue.live_orders(), until, unread, problems)
+        positions = self._read("positions", lambda side: side.venue.positions().positions, until, unread, problems)
+        if orders is not None and self._outside is not None:
+            problems += self._booked(self._outside, orders)
         in_doubt = self._kept("in doubt", lambda: tuple(r.intent.id for r in self._journal.in_doubt()), unread)
         pending = self._kept("exits pending", self._journal.exits_pending, unread)
         if pending is None and flattened is not None:
@@ -177,7 +188,7 @@ class KillSwitch:
             at=self._clock.now(),
             latch_durable=held.durable and held.in_force,
             journal_durable=journal_durable,
-            open_orders=orders,
+            open_orders=None if orders is None else orders.orders,
             positions=None if positions is None else tuple(p for p in positions if p.coin != 0),
             in_doubt=in_doubt,
             unread=tuple(unread),
@@ -186,27 +197,42 @@ class KillSwitch:
             flatten_asked=flatten,
         )
 
+    def _booked(self, outside: VenueSide, orders: OrdersRead) -> tuple[str, ...]:
+        """What was read back is in the journal: cancels proven so late are no news to the next reconcile. The problems."""
+        with outside.venue.within(READ_BACK_WAIT):
+            return outside.canceller.book_listed(orders)  # step: book_read_back
+
     def _read(
         self,
         what: str,
         read: Callable[[VenueSide], T],
-        deadline: datetime,
+        until: datetime,
         unread: list[str],
         problems: list[str],
     ) -> T | None:
+        """Read until it answers, for as long as a read-back may take; while it answers with its rate limit, `until` then."""
         if self._outside is None:
             unread.append(what)
             problems.append(f"{what}: {self._why_no_venue or 'the venue cannot be reached'}")
             return None
+        time = Allowance(self._clock, READ_BACK_WAIT, most=until - self._clock.now(), longer=self._told_longer)
         while True:
             try:
-                return read(self._outside)
+                with self._outside.venue.within(time.asking):
+                    return read(self._outside)
             except VENUE_ERRORS as error:
-                if self._clock.now() >= deadline:
+                if isinstance(error, RateLimited):
+                    time.rate_limited()
+                if time.spent():
                     unread.append(what)
                     problems.append(f"{what}: {error.message}")
                     return None
-            self._clock.sleep(READ_BACK_PAUSE)
+            time.pause(READ_BACK_PAUSE)
+
+    def _told_longer(self, more: timedelta) -> None:
+        self._diagnostics.note(
+            "read_back_goes_on", because="the venue answers with its rate limit", seconds=more.seconds
+        )
 
     def _kept(self, what: str, read: Callable[[], T], unread: list[str]) -> T | None:
         try:

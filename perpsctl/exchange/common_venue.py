@@ -4,6 +4,7 @@ Nothing here reads or writes by itself, and nothing here knows which venue it se
 """
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from perpsctl.domain.orders import ApprovedEdit, ApprovedOrder, Fill, SubmitOutc
 from perpsctl.domain.ports import Clock, Gate, Sighting, Sought
 from perpsctl.domain.products import Product, VenueCapabilities
 from perpsctl.exchange.bars import windows
+from perpsctl.exchange.retrying import within
 from perpsctl.exchange.search import Search
 from perpsctl.exchange.transport import ExchangeRecord, Transport
 
@@ -58,6 +60,10 @@ class CommonVenue:
     @property
     def capabilities(self) -> VenueCapabilities:
         return self._capabilities
+
+    def within(self, length: timedelta) -> AbstractContextManager[None]:
+        """Bounds every read and cancel that is asked in the block; a request begun before keeps its own deadline."""
+        return within(length, self._clock)
 
     def last_exchange(self) -> ExchangeRecord | None:
         """What the last request did: evidence for probe, with no secret in it."""

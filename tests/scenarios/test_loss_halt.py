@@ -32,7 +32,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def breach_stands(world: World) -> bool:
-    reading = losses_now(world.venue.account(), world.journal, world.engine.views)
+    engine = world.engine
+    reading = losses_now(world.venue.account, world.journal, engine.views, engine.reconciler.transfers)
     return any(exceeds(window, world.limits.daily_loss_max_share) for window in reading.windows)
 
 

@@ -19,7 +19,7 @@ from perpsctl.exchange.global_derivatives.faults import failure_of
 from perpsctl.exchange.global_derivatives.rpc import Params, Rpc
 from perpsctl.exchange.global_derivatives.session import Session
 from perpsctl.exchange.pacing import Priority
-from perpsctl.exchange.retrying import CANCELS, READS, Again, RetryPolicy, repeat
+from perpsctl.exchange.retrying import CANCELS, READS, Again, RetryPolicy, in_time, repeat
 from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
 from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import Reply, RpcError
@@ -93,6 +93,7 @@ class Link:
 
     def _attempt(self, method: str, params: Params, kind: type[T], priority: Priority, until_ns: int) -> Got[T]:
         token = self.session.token(priority, until_ns=until_ns) if method.startswith("private/") else None
+        in_time(self.clock, until_ns)  # a login may have used up what there was
         self.rpc.paced(method, priority, until_ns=until_ns)
         request_id, ending = self.rpc.post(method, params, None if token is None else token.reveal())
         answer = answered(ending, method)

@@ -4,7 +4,8 @@ honest about its semantics, a clock that only moves when told, the real latch be
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -154,6 +155,7 @@ class FakeVenue:
         self.edits: list[ApprovedEdit] = []
         self.before_submit: Callable[[], None] = lambda: None
         self.skew = timedelta(0)
+        self.bounds: list[datetime] = []
         self._serial = 0
         self._cancel_looks: dict[VenueOrderId, int] = {}
 
@@ -216,6 +218,8 @@ class FakeVenue:
     def _read(self, name: str) -> None:
         self.calls.append(name)
         self.clock.advance(timedelta(microseconds=1))  # no two reads are of the same moment
+        if self.bounds and self.clock.now() > min(self.bounds):
+            raise VenueUnreachable("not asked: the time given for it was over")
         error = self.failing.get(name) or self.failing.get("*")
         if error is None:
             return
@@ -253,6 +257,14 @@ class FakeVenue:
                 listings_apart=timedelta(seconds=5),
             ),
         )
+
+    @contextmanager
+    def within(self, length: timedelta) -> Iterator[None]:
+        self.bounds.append(self.clock.now() + length)
+        try:
+            yield
+        finally:
+            self.bounds.pop()
 
     def products(self) -> tuple[Product, ...]:
         self._read("products")

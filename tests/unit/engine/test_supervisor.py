@@ -392,7 +392,7 @@ def test_an_unproven_cancel_is_not_renewed_over(house: House) -> None:
     house.venue.cancel_mode = "never"
     most: list[int] = []
     house.clock.at_sleep.append(lambda: most.append(len(house.venue.live())))
-    run(house, Scripted(buy()), ticks=60, interval=timedelta(seconds=2))
+    run(house, Scripted(buy()), ticks=70, interval=timedelta(seconds=2))
     assert max(most) == 1
     first, second = house.venue.submitted
     assert first.order.intent.expires is not None

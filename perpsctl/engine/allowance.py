@@ -1,0 +1,67 @@
+"""How long something may take, and when it may take longer: while the venue answers that we ask too often.
+
+A venue that does not answer gets no more time: whoever waits hears quickly that nothing could be proven.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from perpsctl.domain.ports import Clock
+
+AT_LEAST: Final = timedelta(seconds=2)  # however short the wait: each thing is asked for once
+LAST_LOOK: Final = timedelta(milliseconds=250)  # kept back, so that the last look can still be asked for
+NOTHING: Final = timedelta(0)
+
+
+class Allowance:
+    """`length` from now on. While a rate limit is what the venue answers it begins again, up to `most` in all."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        length: timedelta,
+        *,
+        most: timedelta | None = None,
+        longer: Callable[[timedelta], None] = lambda more: None,
+    ) -> None:
+        """`longer` hears each time how much was added."""
+        self._clock = clock
+        self._length = length
+        began = clock.now()
+        self._until = began + length
+        self._at_least = began + AT_LEAST
+        self._most = self._until if most is None else max(began + most, self._until)
+        self._limited = False
+        self._longer = longer
+
+    @property
+    def left(self) -> timedelta:
+        return max(self._until - self._clock.now(), NOTHING)
+
+    @property
+    def asking(self) -> timedelta:
+        """For how long from now requests may begin."""
+        return max(self.left, self._at_least - self._clock.now(), NOTHING)
+
+    def rate_limited(self) -> None:
+        """The venue answered, and said no more than that we ask too often."""
+        self._limited = True
+
+    def spent(self) -> bool:
+        """True when there is no time for another look; prolongs itself where it may."""
+        if self.left > LAST_LOOK:
+            return False
+        now = self._clock.now()
+        if not self._limited or self._length <= LAST_LOOK or self._most - now <= LAST_LOOK:
+            return True
+        self._limited = False
+        self._until = min(now + self._length, self._most)
+        self._longer(self._until - now)
+        return False
+
+    def pause(self, length: timedelta) -> None:
+        """Waits, and leaves time for a last look."""
+        wait = min(length, self.left - LAST_LOOK)
+        if wait > NOTHING:
+            self._clock.sleep(wait)
