@@ -314,12 +314,16 @@ class Keeper:
         self._resume_ns = self._clock.monotonic_ns() + nanoseconds(self._wait(lost))
 
     def _wait(self, lost: LineLost) -> timedelta:
-        """Doubling with full jitter; a full refill after 10028 or a close without a reason."""
+        """Doubling with full jitter; a full refill after 10028, and after a close without a reason that may have been one."""
         ceiling = min(self.timing.wait_max, self.timing.first_wait * (1 << min(self._failures - 1, _DOUBLINGS_MAX)))
         wait = ceiling * self._ids.jitter() // 1_000_000
         with self._changed:
             busy, self._busy = self._busy, False
-        return max(wait, self.timing.refill) if busy or lost.code == _NO_CLOSE_CODE else wait
+        if busy:
+            return max(wait, self.timing.refill)
+        if lost.code == _NO_CLOSE_CODE:
+            return max(wait, self.timing.refill if self.timing.unexplained is None else self.timing.unexplained)
+        return wait
 
     def _take_down(self, lost: LineLost) -> None:
         """Nobody sends on it any more, everybody who waited knows, and it is closed."""

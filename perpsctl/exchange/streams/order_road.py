@@ -43,6 +43,8 @@ USER_HINTS = (
     "user.isolated.changes.any.any.raw",
     "user.portfolio.any",
 )
+# The streams host takes a handful of calls a connection: a close there is no sign of used-up credits, and data is missing.
+PUBLIC_TIMING = SocketTiming(wait_max=timedelta(seconds=5), unexplained=timedelta(0))
 _MICROSECOND = timedelta(microseconds=1)
 
 T = TypeVar("T")
@@ -105,7 +107,7 @@ def public_socket(
         dead_man=False,
         wanted=channels,
         beats=True,
-        timing=timing,
+        timing=timing or PUBLIC_TIMING,
         mailbox=mailbox,
         name="stream-socket",
     )

@@ -66,6 +66,8 @@ class SocketTiming:
     first_wait: timedelta = timedelta(milliseconds=250)
     wait_max: timedelta = timedelta(seconds=15)
     refill: timedelta = timedelta(seconds=5)  # after 10028 or a close without a reason: a full refill of the credits
+    # After a close without a reason, where that is not what 10028 does; None: `refill`.
+    unexplained: timedelta | None = None
     stable: timedelta = timedelta(seconds=60)  # the waits start over only after this long (W6)
 
 
