@@ -37,8 +37,8 @@ class JournalInfo:
 
 def journal_info(journal: SqlJournal, folder: Path, clock: Clock) -> JournalInfo:
     """The facts of an open journal."""
-    head = journal.head()
-    snapshot_seq, since = journal.snapshot_facts()
+    head = journal.log.head()
+    snapshot_seq, since = journal.log.snapshot_facts()
     key = read_key(folder)
     return JournalInfo(
         path=folder / JOURNAL_FILE,

@@ -82,7 +82,7 @@ class RowLease:
     """The Lease port over the journal's own database; making one fences the journal's entries and edits on it."""
 
     def __init__(self, journal: SqlJournal, me: Holder, ttl: timedelta = LEASE_TTL) -> None:
-        self._journal = journal
+        self._log = journal.log
         self._me = me
         self._ttl = ttl
         self._text = json.dumps(asdict(me), sort_keys=True)
@@ -96,18 +96,18 @@ class RowLease:
 
     def acquire(self) -> None:
         """Ours from now on, for `ttl` unless renewed; LeaseHeld names the holder otherwise."""
-        with self._journal.transaction() as batch:
+        with self._log.transaction() as batch:
             row = self._row()
             ends = stamp(batch.at + self._ttl)
             if row is not None and row.holder is not None and not self._may_take(row, stamp(batch.at)):
                 raise _held(row)
             fence = 1 if row is None else row.fence + 1
             values = {"holder": self._text, "fence": fence, "expires": ends}
-            account = self._journal.account
+            account = self._log.account
             if row is None:
-                self._journal.database.execute(insert(leases), {"account": account, **values})
+                self._log.database.execute(insert(leases), {"account": account, **values})
             else:
-                self._journal.database.execute(update(leases).where(leases.c.account == account).values(**values))
+                self._log.database.execute(update(leases).where(leases.c.account == account).values(**values))
             before = None if row is None else row.holder
             batch.add(
                 Kind.LEASE,
@@ -117,34 +117,32 @@ class RowLease:
 
     def renew(self) -> None:
         """Ours for another `ttl`; LeaseHeld when another took it, and then it is lost for good."""
-        with self._journal.transaction() as batch:
+        with self._log.transaction() as batch:
             self.require()
-            self._journal.database.execute(
-                update(leases)
-                .where(leases.c.account == self._journal.account)
-                .values(expires=stamp(batch.at + self._ttl))
+            self._log.database.execute(
+                update(leases).where(leases.c.account == self._log.account).values(expires=stamp(batch.at + self._ttl))
             )
 
     def release(self) -> None:
         """Nobody's, when it was ours; nothing otherwise."""
         if self._fence is None:
             return
-        with self._journal.transaction() as batch:
+        with self._log.transaction() as batch:
             row = self._row()
             if row is not None and row.fence == self._fence and row.holder == self._text:
-                self._journal.database.execute(
-                    update(leases).where(leases.c.account == self._journal.account).values(holder=None)
+                self._log.database.execute(
+                    update(leases).where(leases.c.account == self._log.account).values(holder=None)
                 )
                 batch.add(Kind.LEASE, dumps({"act": "released", "fence": self._fence, "holder": self._text}))
         self._fence = None
 
     def holder(self) -> str | None:
         """Who holds it now, None when nobody does: free, ended, or its holder proven dead."""
-        with self._journal.database.reading():
+        with self._log.database.reading():
             row = self._row()
         if row is None or row.holder is None:
             return None
-        if row.holder != self._text and self._may_take(row, stamp(self._journal.now())):
+        if row.holder != self._text and self._may_take(row, stamp(self._log.now())):
             return None
         read = Holder.read(row.holder)
         return "somebody unreadable" if read is None else read.told
@@ -163,7 +161,7 @@ class RowLease:
         return holder is not None and holder.proven_dead(self._me)
 
     def _row(self) -> Row[Any] | None:
-        found = self._journal.database.rows(select(leases).where(leases.c.account == self._journal.account))
+        found = self._log.database.rows(select(leases).where(leases.c.account == self._log.account))
         return found[0] if found else None
 
 

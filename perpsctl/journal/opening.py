@@ -10,6 +10,7 @@ from perpsctl.domain.ports import Clock
 from perpsctl.journal.audit import KEY_FILE, Chain, corrupt, make_key, read_key
 from perpsctl.journal.database import Database, Step, no_step
 from perpsctl.journal.head import HeadNote
+from perpsctl.journal.log import Log
 from perpsctl.journal.schema import events
 from perpsctl.journal.spool import Spool
 from perpsctl.journal.store import SqlJournal
@@ -35,7 +36,7 @@ def open_journal(
     database = Database.open(folder / JOURNAL_FILE, clock=clock, busy_timeout=busy_timeout, step=step)
     try:
         chain = Chain(_key(folder, database, ids))
-        journal = SqlJournal(database, chain, HeadNote(folder, chain), account, clock)
+        journal = SqlJournal(Log(database, chain, HeadNote(folder, chain), account, clock))
         Spool(folder, account, clock).import_into(journal)
     except BaseException:
         database.close()

@@ -88,11 +88,11 @@ class Spool:
     def _take_in(self, journal: "SqlJournal", lines: list[bytes]) -> None:
         read = [_line(each) for each in lines]
         good = [line for line in read if line is not None and line.account == self._account]
-        with journal.transaction() as batch:
+        with journal.log.transaction() as batch:
             taken: set[IntentId] = set()
             for line in good:
                 entry = line.decided
-                if entry is None or line.intent_id in taken or journal.knows(line.intent_id):
+                if entry is None or line.intent_id in taken or journal.log.find(line.intent_id) is not None:
                     continue
                 taken.add(line.intent_id)
                 kind = Kind.EDIT if isinstance(entry.intent, EditIntent) else Kind.INTENT

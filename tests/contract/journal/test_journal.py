@@ -20,7 +20,7 @@ from perpsctl.domain.ports import EventKind, Journal, Known
 from perpsctl.domain.reports import HaltState, IntentStage
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Approved, Denied
-from perpsctl.journal import store
+from perpsctl.journal import log as rows_log
 from perpsctl.journal.audit import GENESIS
 from perpsctl.journal.fold import State
 from perpsctl.journal.history import rows_since
@@ -564,7 +564,7 @@ def test_every_read_is_carried_by_an_index(journal: SqlJournal, monkeypatch: pyt
     journal.record_outcome(IntentId("intent-0001"), accepted())
     journal.record_fills([a_fill()])
     asked: list[tuple[str, object]] = []
-    connection = journal.database._connection
+    connection = journal.log.database._connection
 
     def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
         asked.append((statement, values))
@@ -586,7 +586,7 @@ def test_every_read_is_carried_by_an_index(journal: SqlJournal, monkeypatch: pyt
     for statement, values in selects:
         plan = " ".join(
             str(step[3])
-            for step in journal.database._driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[arg-type]
+            for step in journal.log.database._driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[arg-type]
         )
         assert "SEARCH" in plan, (statement, plan)
         assert "TEMP B-TREE" not in plan or " IN (" in statement, (statement, plan)
@@ -597,7 +597,7 @@ def test_every_read_is_carried_by_an_index(journal: SqlJournal, monkeypatch: pyt
 
 def replayed(journal: SqlJournal) -> State:
     state = State(journal.account, seq=0, head=GENESIS)
-    for row in rows_since(journal.database, 1):
+    for row in rows_since(journal.log.database, 1):
         state.apply(row)
     return state
 
@@ -632,11 +632,11 @@ def test_a_replay_from_nothing_gives_the_same_state_bit_for_bit_J3(
             if number % 7 == 0:
                 watcher.booked()
         expected = state_text(replayed(journal))
-        assert state_text(journal._fresh()) == expected
-        assert state_text(watcher._fresh()) == expected
+        assert state_text(journal.log.fresh()) == expected
+        assert state_text(watcher.log.fresh()) == expected
         assert state_text(state_of(expected)) == expected
         reopened = a_journal(folder, clock=clock)
-        assert state_text(reopened._fresh()) == expected
+        assert state_text(reopened.log.fresh()) == expected
         reopened.close()
         found = journal.check(full=True)
         assert (found.sound, found.problem, found.first_bad) == (True, "", None)
@@ -690,7 +690,7 @@ def tell(journal: SqlJournal, clock: FakeClock, what: str, number: int, which: i
         case "halt" | "release":
             journal.record_halt(engaged=what == "halt", reason=what, by="story", loss_breach=which == 1)
         case "snapshot":
-            journal.snapshot()
+            journal.log.snapshot()
         case "opening":
             journal.record_event(EventKind.RECONCILED, {"adopted": [{"product_id": ETH, "coin": Decimal(which + 1)}]})
         case "state":
@@ -723,7 +723,7 @@ def test_a_snapshot_holds_everything_a_replay_gives_J3(journal: SqlJournal, cloc
     )
     for number, what in enumerate(words):
         tell(journal, clock, what, number, 1)
-    text = state_text(journal._fresh())
+    text = state_text(journal.log.fresh())
     assert state_text(state_of(text)) == text == state_text(replayed(journal))
     empty = json.loads(state_text(State(ACCOUNT, seq=0, head=GENESIS)))
     told = json.loads(text)
@@ -745,11 +745,11 @@ def test_a_snapshot_of_another_versions_form_is_passed_over_and_the_rows_folded_
 ) -> None:
     """What a version folds differently must not look like damage to the next one: snapshots can be thrown away."""
     place(journal)
-    monkeypatch.setattr(store, "state_text", lambda state: '{"form":"of another version","tracked":[]}')
-    journal.snapshot()
+    monkeypatch.setattr(rows_log, "state_text", lambda state: '{"form":"of another version","tracked":[]}')
+    journal.log.snapshot()
     monkeypatch.undo()
     again = opened()
     assert [record.intent.id for record in again.in_doubt()] == ["intent-0001"]
     assert again.check(full=True).sound
-    again.snapshot()
+    again.log.snapshot()
     assert opened().check(full=True).sound

@@ -160,7 +160,7 @@ while True:
     journal.record_outcome(intent.id, accepted(f"order-{number}"))
     print(f"accepted {number}", flush=True)
     if number % 5 == 0:
-        journal.snapshot()
+        journal.log.snapshot()
     number += 1
 """
 
@@ -260,7 +260,7 @@ def test_views_interrupted_half_way_are_not_judged_by_and_the_rows_are_whole_L4(
     hit = writer if who == "writer" else reader
 
     def interrupted(self: State, row: Row) -> None:
-        if self is hit._state:
+        if self is hit.log.state:
             raise KeyboardInterrupt
         real(self, row)
 
@@ -294,7 +294,7 @@ def test_a_closed_journal_says_so(tmp_path: Path) -> None:
 def test_a_snapshot_that_fails_takes_nothing_back_and_ends_the_handle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perpsctl.journal.store.SNAPSHOT_EVERY", 2)
+    monkeypatch.setattr("perpsctl.journal.log.SNAPSHOT_EVERY", 2)
     count = 0
 
     def fail_in_the_snapshot(name: str) -> None:

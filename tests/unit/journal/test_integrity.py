@@ -43,7 +43,7 @@ def fill(folder: Path, rows: int = ROWS) -> None:
     try:
         journal.record_mark(a_mark())
         number = 0
-        while journal.head().seq < rows:
+        while journal.log.head().seq < rows:
             intent = an_intent(f"intent-{number:04d}")
             journal.decide(intent, intent.size, yes(intent))
             journal.record_outcome(intent.id, accepted(f"order-{number}", an_order(f"order-{number}")))
@@ -226,7 +226,7 @@ def test_rows_cannot_be_changed_or_deleted_through_sql_by_accident(folder: Path)
 def test_a_row_changed_under_a_running_process_shuts_it(folder: Path) -> None:
     journal = a_journal(folder)
     try:
-        last = journal.head().seq
+        last = journal.log.head().seq
         forge(folder, f"DELETE FROM events WHERE seq = {last}")
         with pytest.raises(JournalCorrupt, match="gone or changed"):
             journal.booked()
@@ -297,7 +297,7 @@ def test_another_schema_number_is_refused_with_the_way_on_J6(folder: Path, numbe
 
 def test_a_row_of_an_unknown_kind_is_not_skipped(folder: Path) -> None:
     journal = a_journal(folder)
-    with pytest.raises(JournalCorrupt, match="unknown kind"), journal.transaction() as batch:
+    with pytest.raises(JournalCorrupt, match="unknown kind"), journal.log.transaction() as batch:
         batch.add("teleport", json.dumps({"is": "new"}))
     journal.close()
 
@@ -379,17 +379,17 @@ def test_a_network_file_system_is_refused_D12(tmp_path: Path, monkeypatch: pytes
 
 def test_opening_verifies_from_the_last_snapshot_and_a_full_check_everything(folder: Path) -> None:
     journal = a_journal(folder)
-    journal.snapshot()
+    journal.log.snapshot()
     journal.record_event(EventKind.HEARTBEAT, {"tick": 1})
-    last = journal.head().seq
+    last = journal.log.head().seq
     journal.close()
     journal = a_journal(folder)
     try:
         assert journal.check(full=False).verified_from == last
-        assert journal.snapshot_facts() == (last - 1, 1)
+        assert journal.log.snapshot_facts() == (last - 1, 1)
         facts = info.journal_info(journal, folder, FakeClock())
         assert (facts.rows, facts.schema, facts.account, facts.snapshot_seq) == (last, SCHEMA, ACCOUNT, last - 1)
-        assert facts.noted == journal.head()
+        assert facts.noted == journal.log.head()
         assert facts.size_bytes > 10_000
         assert facts.spooled == 0
     finally:
@@ -412,7 +412,7 @@ def test_opening_verifies_from_the_last_snapshot_and_a_full_check_everything(fol
 )
 def test_a_changed_snapshot_is_refused_J4(folder: Path, statement: str) -> None:
     journal = a_journal(folder)
-    journal.snapshot()
+    journal.log.snapshot()
     journal.close()
     forge(folder, statement)
     with pytest.raises(JournalCorrupt, match="snapshot"):
@@ -420,7 +420,7 @@ def test_a_changed_snapshot_is_refused_J4(folder: Path, statement: str) -> None:
 
 
 def test_snapshots_are_taken_by_themselves_and_few_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perpsctl.journal.store.SNAPSHOT_EVERY", 10)
+    monkeypatch.setattr("perpsctl.journal.log.SNAPSHOT_EVERY", 10)
     fill(tmp_path / "sim")
     database = sqlite3.connect(tmp_path / "sim" / JOURNAL_FILE)
     (kept,) = database.execute("SELECT count(*) FROM snapshots").fetchone()
@@ -448,8 +448,8 @@ def test_finished_orders_leave_memory_and_stay_on_record(tmp_path: Path) -> None
         doubt = an_intent("doubt-0001")
         journal.decide(doubt, doubt.size, yes(doubt))
         journal.record_outcome(doubt.id, Unknown(reason="timeout", evidence=""))
-        assert len(journal._state.tracked) < 20
-        assert len(journal._state.owner) < 20
+        assert len(journal.log.state.tracked) < 20
+        assert len(journal.log.state.owner) < 20
         assert len(journal.intents()) == 121
         record = journal.intent(IntentId("intent-0000"))
         assert record is not None

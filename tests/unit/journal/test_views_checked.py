@@ -10,7 +10,7 @@ def test_views_that_differ_from_a_replay_are_called_unsound_J3(tmp_path: Path) -
     journal = a_journal(tmp_path / "sim")
     journal.record_fills([a_fill()])
     assert journal.check(full=True).sound
-    journal._state.openings[ETH] = Decimal(1)
+    journal.log.state.openings[ETH] = Decimal(1)
     found = journal.check(full=True)
     assert (found.sound, found.first_bad) == (False, None)
     assert "replay" in found.problem
