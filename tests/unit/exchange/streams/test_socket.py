@@ -199,6 +199,55 @@ def test_channels_that_are_silently_dropped_are_named_w7(rig: Rig, venue: Script
     assert "user.trades.any.any.raw" in dropped.value.message
 
 
+def test_of_what_is_only_wanted_the_event_names_what_was_taken_w7(rig: Rig, venue: ScriptedVenue) -> None:
+    venue.on["private/subscribe"] = lambda _, request: request["params"]["channels"][:1]
+    socket = rig.ready(wanted=("user.changes.any.any.raw", "user.portfolio.any"))
+    assert socket.mailbox.take()[0].channels == ("user.changes.any.any.raw",)
+
+
+def test_one_wanted_channel_the_venue_refuses_does_not_cost_the_others_w7(rig: Rig, venue: ScriptedVenue) -> None:
+    def without_portfolio(connection: ServerConnection, request: dict[str, Any]) -> object:
+        if "user.portfolio.any" in request["params"]["channels"]:
+            refuse(connection, request, 10033)
+            return None
+        return request["params"]["channels"]
+
+    venue.on["private/subscribe"] = without_portfolio
+    socket = rig.ready(wanted=("user.changes.any.any.raw", "user.portfolio.any"))
+    assert socket.mailbox.take()[0].channels == ("user.changes.any.any.raw",)
+    assert venue.methods().count("private/subscribe") == 3  # all, then one by one
+
+
+def test_a_renewed_channel_is_left_and_subscribed_to_again_while_calls_go_on(rig: Rig, venue: ScriptedVenue) -> None:
+    socket = rig.ready(login=None, dead_man=False, wanted=("book.BTC_USDC-PERPETUAL.100ms",))
+    socket.renew("book.BTC_USDC-PERPETUAL.100ms")
+    assert isinstance(socket.call("public/x", {}), Answered)
+    assert venue.wait_seen("public/subscribe", 2)
+    said = [method for method in venue.methods() if method.endswith("subscribe")]
+    assert said == ["public/subscribe", "public/unsubscribe", "public/subscribe"]
+    assert len(venue.connections) == 1
+
+
+def test_what_nobody_can_use_is_given_up_and_counted_w11(rig: Rig, venue: ScriptedVenue) -> None:
+    socket = rig.ready()
+    socket.give_up("a message cannot be read")
+    assert venue.wait_for(lambda: len(venue.connections) == 2)
+    assert socket.facts().strays == 1
+
+
+def test_a_frame_that_is_neither_answer_nor_message_ends_the_connection_w11(rig: Rig, venue: ScriptedVenue) -> None:
+    rig.ready()
+    venue.say({"jsonrpc": "2.0", "method": "moonbeams", "params": {"type": "x"}})
+    assert venue.wait_for(lambda: len(venue.connections) == 2)
+
+
+def test_heartbeats_are_left_as_proofs_of_life_where_they_are_asked_for(rig: Rig, venue: ScriptedVenue) -> None:
+    socket = rig.ready(beats=True)
+    venue.say({"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "heartbeat"}})
+    found = events_until(socket, lambda event: event.kind is EventKind.BEAT)
+    assert found[-1].arrived_ns > 0
+
+
 def test_a_redirect_is_not_followed() -> None:
     elsewhere = ScriptedVenue()
 
