@@ -315,14 +315,14 @@ class Toolkit:
         return self._assembled(armed, self.streams(armed, key, line))
 
     def streams(self, venue: AnyVenue, key: keys.Credentials | None, line: RpcSocket | None = None) -> Streams:
-        """Live data under this key, not started. `line` is an order socket whose news is read along."""
+        """Live data under this key, not started; without a key the market's alone. `line`: an order socket to read along."""
         sim, environment, limits = self.exchange, self.profile.environment, self.profile.limits
         book_age, mark_age = timedelta(seconds=limits.book_age_max_s), timedelta(seconds=limits.mark_age_max_s)
         if self.profile.venue is VenueId.GLOBAL:
             public = streams_address(environment, None if sim is None else sim.global_faces["streams_ws"])
             private = trading_address(environment, None if sim is None else sim.global_faces["ws"])
             return global_streams(
-                public, line or private, key, self.clock, self.ids,
+                public, line or (None if key is None else private), key, self.clock, self.ids,
                 product_of=venue.product, book_age_max=book_age, mark_age_max=mark_age,
             )  # fmt: skip
         market = us_market_address(environment, None if sim is None else sim.us_sockets["ws"])

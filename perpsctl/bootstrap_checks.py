@@ -86,14 +86,12 @@ def context_of(toolkit: Toolkit, venues: "ToolkitVenues") -> CheckContext:
         halts=lambda: toolkit.halts,
         lease=lambda: RowLease(toolkit.store, Holder.this_process(toolkit.ids)),
         cash_times=toolkit.cash_times,
-        streams=lambda: _streams(toolkit, venues),
+        streams=lambda purpose: _streams(toolkit, venues, purpose),
     )
 
 
-def _streams(toolkit: Toolkit, venues: "ToolkitVenues") -> Streams:
-    """Live data with the key that may do least."""
-    purpose = KeyPurpose.TRADE if toolkit.key_reference(KeyPurpose.MONITOR) is None else KeyPurpose.MONITOR
-    return toolkit.streams(venues.unsigned(), toolkit.credentials(purpose))
+def _streams(toolkit: Toolkit, venues: "ToolkitVenues", purpose: KeyPurpose | None) -> Streams:
+    return toolkit.streams(venues.unsigned(), None if purpose is None else toolkit.credentials(purpose))
 
 
 def _setup(toolkit: Toolkit) -> Setup:

@@ -165,4 +165,6 @@ class CheckContext:
     halts: Callable[[], Halts]
     lease: Callable[[], Lease]
     cash_times: Callable[[], tuple[time, ...]]
-    streams: Callable[[], Streams]  # new ones with each call, not started; whoever asks stops them
+    streams: Callable[
+        [KeyPurpose | None], Streams
+    ]  # new ones, not started, under a key or none; whoever asks stops them

@@ -28,13 +28,14 @@ _POLLS = "the loop polls meanwhile: it works, and sees its own fills later"
 
 def account_events(ctx: CheckContext) -> Finding:
     """The account's channels are subscribed under our key and have told something: an authenticated event, not a socket."""
-    with _started(ctx, ()) as (streams, took):
+    first = our_products(ctx, ctx.venues.signed(KeyPurpose.TRADE))[:1]
+    with _started(ctx, first, KeyPurpose.TRADE) as (streams, took):  # the key the loop listens with
         return _account_found(_settled(streams, ctx, ACCOUNT), took())
 
 
 def _account_found(channels: Sequence[ChannelHealth], took: timedelta) -> Finding:
     if not channels:
-        return failed("no channel of the account was asked for", fix="name a monitor or trade key in the profile")
+        return failed("no channel of the account was asked for", fix="name a trade key in the profile")
     told = f"{', '.join(map(_said, channels))}; settled after {ms_of(took)}"
     missing = [each for each in channels if each.state is not ChannelState.LIVE]
     if not missing:
@@ -49,7 +50,7 @@ def _account_found(channels: Sequence[ChannelHealth], took: timedelta) -> Findin
 def books_streamed(ctx: CheckContext) -> Finding:
     """Each product's book is built from its stream, young, two-sided, and agrees with a read of it."""
     products = our_products(ctx, ctx.venues.unsigned())
-    with _started(ctx, products) as (streams, took):
+    with _started(ctx, products, None) as (streams, took):
         channels = _settled(streams, ctx, MARKET)
         settled = took()
         found = [_book(ctx, streams, product, channels) for product in products]
@@ -103,13 +104,14 @@ def _said(each: ChannelHealth) -> str:
 
 
 @contextmanager
-def _started(ctx: CheckContext, products: Sequence[Product]) -> Iterator[tuple[Streams, Callable[[], timedelta]]]:
-    """Streams of these products (of the first one we trade where none is named), closed again; and a stopwatch."""
-    wanted = products or our_products(ctx, ctx.venues.signed(KeyPurpose.TRADE))[:1]
-    streams = ctx.streams()
+def _started(
+    ctx: CheckContext, products: Sequence[Product], key: KeyPurpose | None
+) -> Iterator[tuple[Streams, Callable[[], timedelta]]]:
+    """Streams of these products under a key or none, closed again; and a stopwatch."""
+    streams = ctx.streams(key)
     began = ctx.clock.monotonic_ns()
     try:
-        streams.start([product.product_id for product in wanted])
+        streams.start([product.product_id for product in products])
         yield streams, lambda: timedelta(microseconds=(ctx.clock.monotonic_ns() - began) // 1000)
     finally:
         streams.stop()

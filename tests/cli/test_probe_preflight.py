@@ -32,6 +32,7 @@ SIGNED_PROBE = {
     "order.preview",
     "fees.known",
     "margin.window",
+    "streams.account",
     "rate.headers",
     "latency.reads",
 }
@@ -46,6 +47,7 @@ SIGNED_PREFLIGHT = {
     "quiet.window",
     "margin.level",
     "margin.window",
+    "streams.account",
     "limits.feasible",
     "positions.booked",
     "loss.headroom",

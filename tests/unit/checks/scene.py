@@ -411,7 +411,7 @@ class Scene:
             halts=lambda: cast(Halts, self.halts),
             lease=lambda: cast(Lease, self.lease),
             cash_times=lambda: self.cash_times,
-            streams=lambda: self.streams,
+            streams=lambda purpose: self.streams,
         )
 
     def _integrity(self) -> Integrity:
