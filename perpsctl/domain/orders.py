@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ids import ClientOrderId, FillId, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import NO_SIZE, Notional, Price, Size
 from perpsctl.domain.products import Product
@@ -314,6 +315,7 @@ class NotSent:
 
     reason: str
     evidence: str
+    exit_code: ExitCode = ExitCode.UNREACHABLE  # another one where saying the same again would end the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

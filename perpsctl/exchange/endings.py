@@ -54,7 +54,8 @@ def without_reply(ending: GateClosed | NotWritten | Written) -> NotSent | Unknow
 
 def impossible(error: PerpsctlError) -> NotSent:
     """A write that was refused here: it cannot be said in the venue's words, or not now."""
-    return NotSent(reason=error.code, evidence=error.message)
+    evidence = f"{error.message}; {error.fix}" if error.fix else error.message
+    return NotSent(reason=error.code, evidence=evidence, exit_code=error.exit_code)
 
 
 def another_order(against: Sequence[str], evidence: str) -> Unknown:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from perpsctl.domain.numbers import NotANumber, exact, plain
 from perpsctl.render.answer import Answer, Cell, Facts, Table, good, quiet, warn
 from perpsctl.render.values import word
 
@@ -16,8 +17,11 @@ def status(data: Mapping[str, Any]) -> Answer:
     options = {key: value for key, value in data["options"].items() if value is not None}
     rows: list[tuple[str, Cell]] = [
         ("exchange", good("running")),
-        ("us http", word(data["faces"]["us"]["http"])),
-        ("us https", word(data["faces"]["us"]["https"])),
+        *(
+            (f"{venue} {door.replace('_', ' ')}", word(address))
+            for venue, doors in sorted(data["faces"].items(), reverse=True)
+            for door, address in doors.items()
+        ),
         ("CA file", word(data["ca_file"])),
         *((f"key {role}", word(path)) for role, path in sorted(data["key_files"].items())),
         ("portfolio", f"{word(data['portfolio'])} (account {data['account']})"),
@@ -29,7 +33,12 @@ def status(data: Mapping[str, Any]) -> Answer:
 
 def judged(view: Mapping[str, Any]) -> Answer:
     """Every order and position as they truly stand."""
-    orders = [dict(order) | {"live": order["status"] not in FINAL} for order in view["orders"]]
+    orders = [
+        dict(order)
+        | {name: _plain(order[name]) for name in ("size", "filled_size")}
+        | {"live": order["status"] not in FINAL}
+        for order in view["orders"]
+    ]
     table = Table(
         title="The exchange's own book",
         columns=("order", "product", "side", "contracts", "filled", "price", "status"),
@@ -47,7 +56,7 @@ def judged(view: Mapping[str, Any]) -> Answer:
         ),
         right=frozenset({"contracts", "filled", "price"}),
     )
-    held = {product: contracts for product, contracts in view["positions"].items() if str(contracts) != "0"}
+    held = {product: _plain(contracts) for product, contracts in view["positions"].items() if str(contracts) != "0"}
     positions = Table(
         title="Positions",
         columns=("product", "contracts"),
@@ -89,3 +98,11 @@ def catalogue(rows: Sequence[Mapping[str, Any]]) -> Answer:
         rows=tuple((word(row["fault"]), word(row["name"]), word(row["does"])) for row in rows),
     )
     return Answer(data={"catalogue": list(rows)}, blocks=[table], rows_key="catalogue")
+
+
+def _plain(told: object) -> object:
+    """A decimal as plain text, exponents written out; anything else as it came."""
+    try:
+        return plain(exact(told)) if isinstance(told, str) else told
+    except NotANumber:
+        return told

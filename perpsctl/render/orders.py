@@ -1,6 +1,7 @@
 """What became of orders: place, edit, cancel, list, show, preview."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import ExitCode
@@ -10,6 +11,7 @@ from perpsctl.domain.orders import (
     EditIntent,
     NotSent,
     OrderIntent,
+    Preview,
     Rejected,
     Unknown,
     VenueOrder,
@@ -71,7 +73,7 @@ def _outcome(report: PlaceReport, what: str) -> tuple[str, ExitCode, Cell, str]:
         text = f"rejected by the venue: {word(outcome.reason)}; nothing rests"
         return "rejected", ExitCode.REJECTED, bad(text), f"{outcome.reason}: {outcome.message}"
     if isinstance(outcome, NotSent):
-        return "not_sent", ExitCode.UNREACHABLE, bad(f"not sent: {word(outcome.reason)}"), outcome.reason
+        return "not_sent", outcome.exit_code, bad(f"not sent: {word(outcome.reason)}"), outcome.reason
     text = f"unknown: it may be live; `perpsctl order resolve {report.intent_id}` looks again"
     assert isinstance(outcome, Unknown)
     return "unknown", ExitCode.UNKNOWN, warn(text), outcome.reason
@@ -97,9 +99,9 @@ def previewed(report: PreviewReport) -> Answer:
         code = ExitCode.UNREACHABLE
     else:
         would = not preview.problems
-        title = "estimate" if preview.estimate else "the venue's preview"
+        title = "an estimate of ours; this venue has no preview" if preview.estimate else "the venue's preview"
         rows: tuple[tuple[str, Cell], ...] = (
-            ("would be taken", good("yes") if would else bad("no: " + ", ".join(word(p) for p in preview.problems))),
+            _opinion(preview),
             ("size", f"{number(order.size)} {order.product.base}"),
             ("order total", money(preview.order_total)),
             ("commission", money(preview.commission)),
@@ -123,6 +125,14 @@ def previewed(report: PreviewReport) -> Answer:
     }
     warnings = report.notes + (() if preview is None else preview.warnings)
     return Answer(data=data, blocks=blocks, exit_code=code, warnings=warnings)
+
+
+def _opinion(preview: Preview) -> tuple[str, Cell]:
+    """A preview is the venue's word; an estimate only has figures that may speak against the order."""
+    against = ", ".join(word(problem) for problem in preview.problems)
+    if preview.estimate:
+        return "objections", bad(against) if against else good("none that the figures show")
+    return "would be taken", bad(f"no: {against}") if against else good("yes")
 
 
 def replaced(report: ReplaceReport) -> Answer:
@@ -207,7 +217,7 @@ def cancelled(report: CancelReport, *, filled: tuple[str, ...] = ()) -> Answer:
         title="Cancels",
         columns=("order", "result"),
         rows=tuple((order_id, words.get(order_id, warn("unproven"))) for order_id in report.requested),
-        empty="nothing to cancel",
+        empty="none is proven" if report.problems else "nothing to cancel",
     )
     blocks: list[Block] = [table]
     if report.problems:
@@ -329,6 +339,8 @@ def _order_row(order: VenueOrder, mine: Mapping[VenueOrderId, IntentRecord]) -> 
         status = warn(f"{status.text}, foreign")
     elif record.stage.in_doubt:
         status = warn(f"{status.text}, in doubt")
+    if order.stop_price is not None:
+        status = replace(status, text=f"{status.text}, stop {number(order.stop_price)}")
     return (
         order.venue_order_id,
         order.side.value,
@@ -376,6 +388,8 @@ def _order_facts(order: VenueOrder) -> Facts:
         ("filled", filled if order.average_price is None else f"{filled} at {number(order.average_price)}"),
         ("status", _status(order)),
     ]
+    if order.stop_price is not None:
+        rows.insert(4, ("stop", number(order.stop_price)))
     if order.expires is not None:
         rows.append(("expires", clock_time(order.expires)))
     if order.reason:

@@ -14,12 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from perpsctl.domain.errors import ExitCode
-from perpsctl.render import envelope, markdown, terminal
+from perpsctl.domain.errors import ExitCode, UsageError, VenueUnreachable
+from perpsctl.domain.numbers import Notional
+from perpsctl.domain.orders import OrderType, Preview
+from perpsctl.domain.reports import CancelReport, PlaceReport, PreviewReport
+from perpsctl.exchange.endings import impossible
+from perpsctl.render import envelope, exchange, markdown, orders, terminal
 from perpsctl.render.answer import Answer, Block, Table
 from perpsctl.render.values import age, jsonable, number
+from tests.builders import a_quantized, an_order, orders_read
 from tests.cli.schemas import invalid
-from tests.unit.render.answers import LATER, answers
+from tests.unit.render.answers import INTENT, LATER, answers
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\u202eevil\u200b\u2028\nsecond: line | `x` <b>\r\x9b31m\x00"
@@ -187,3 +192,75 @@ def test_what_has_no_json_form_is_refused_not_guessed() -> None:
     for value in (1.5, object(), b"x", {1.5}):
         with pytest.raises(TypeError, match="no JSON form"):
             jsonable(value)
+
+
+def test_a_stop_order_shows_its_trigger() -> None:
+    stop = an_order(type=OrderType.STOP_LIMIT, limit_price="60010", stop_price="60005")
+    shown = as_table(orders.shown_order(stop).blocks, 80)
+    assert re.search(r"^stop +60,005$", shown, re.MULTILINE), shown
+    listed = as_table(orders.listed(orders_read(stop), (), everything=False).blocks, 80)
+    assert "open, foreign, stop 60,005" in listed
+
+
+def test_what_was_refused_here_does_not_end_as_if_the_venue_had_been_silent() -> None:
+    """6 asks for the same again, which would end the same."""
+    for told, code in (
+        (UsageError("beyond the venue's limit", fix="use 60000"), ExitCode.USAGE),
+        (VenueUnreachable("no answer"), ExitCode.UNREACHABLE),
+    ):
+        report = PlaceReport(intent_id=INTENT, denied=None, outcome=impossible(told), order=None, notes=())
+        answer = orders.placed(report)
+        assert answer.exit_code is code
+        assert told.fix in as_table(answer.blocks, 80).replace("\n          ", " ")
+
+
+def test_an_estimate_does_not_say_that_an_order_would_be_taken() -> None:
+    preview = Preview(
+        problems=(), warnings=(), order_total=Notional(Decimal("600")), commission=None, margin=None, best_bid=None,
+        best_ask=None, average_price=None, slippage=None, estimate=True,
+    )  # fmt: skip
+    told = as_table(
+        orders.previewed(PreviewReport(order=a_quantized(), preview=preview, denied=None, notes=())).blocks, 80
+    )
+    assert "would be taken" not in told
+    assert re.search(r"^objections +none that the figures show$", told, re.MULTILINE), told
+
+
+def test_every_face_of_the_embedded_exchange_is_shown() -> None:
+    faces = {
+        "us": {"http": "http://a:1", "user_ws": "ws://a:2"},
+        "global": {"http": "http://a:3", "streams_ws": "ws://a:4"},
+    }
+    data = {
+        "running": True, "options": {}, "faces": faces, "ca_file": "ca.pem", "key_files": {}, "portfolio": "p", "account": 1,
+        "pid": 7,
+    }  # fmt: skip
+    told = as_table(exchange.status(data).blocks, 80)
+    for row in (
+        "us http +http://a:1",
+        "us user ws +ws://a:2",
+        "global http +http://a:3",
+        "global streams ws +ws://a:4",
+    ):
+        assert re.search(row, told), told
+
+
+def test_the_exchanges_own_book_writes_sizes_without_exponents() -> None:
+    order = {
+        "order_id": "o", "product_id": "BTC_USDC-PERPETUAL", "side": "BUY", "size": "1.1E+2", "filled_size": "1E+1",
+        "limit_price": "60000", "status": "OPEN",
+    }  # fmt: skip
+    view = {"orders": [order], "positions": {"BTC_USDC-PERPETUAL": "2E+2"}, "requests": 0, "portfolio_uuid": "p",
+            "account": 1, "fills": 0, "at": "now"}  # fmt: skip
+    answer = exchange.judged(view)
+    assert "E+" not in as_table(answer.blocks, 80)
+    data = json.loads(as_json(answer, "sim book"))["data"]
+    assert [data["orders"][0][name] for name in ("size", "filled_size")] == ["110", "10"]
+    assert data["positions"] == {"BTC_USDC-PERPETUAL": "200"}
+
+
+def test_L5_what_was_not_read_is_not_called_nothing_to_cancel() -> None:
+    unread = CancelReport(requested=(), gone=(), still_live=(), unproven=(), problems=("live orders were never read",))
+    none = CancelReport(requested=(), gone=(), still_live=(), unproven=(), problems=())
+    assert "nothing to cancel" not in as_table(orders.cancelled(unread).blocks, 80)
+    assert "nothing to cancel" in as_table(orders.cancelled(none).blocks, 80)
