@@ -114,13 +114,14 @@ class CommonVenue:
         by_id: Callable[[Collection[VenueOrderId]], Iterable[VenueOrder]],
         *,
         live: Callable[[VenueOrder], bool],
+        ended: Collection[VenueOrderId] = (),
     ) -> tuple[VenueOrder, ...]:
         """The live ones of what is listed, and of what was live when we last looked and is not listed now.
 
-        A listing may lag: those are asked for by id (E2).
+        A listing may lag: those are asked for by id (E2), but for those it told as `ended`.
         """
         seen = {order.venue_order_id: order for order in listed}
-        seen.update((order.venue_order_id, order) for order in by_id(self.__live_before - seen.keys()))
+        seen.update((order.venue_order_id, order) for order in by_id(self.__live_before - seen.keys() - set(ended)))
         found = {order_id: order for order_id, order in seen.items() if live(order)}
         self.__live_before = frozenset(found)
         return tuple(found.values())

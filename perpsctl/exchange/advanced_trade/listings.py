@@ -4,7 +4,8 @@ A list that could not be read whole is an error, never a shorter list (E21, L5).
 are kept apart: they are listed and never touched (design 5, scope).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from perpsctl.domain.ids import ProductId
@@ -18,7 +19,7 @@ from perpsctl.exchange.pages import Pages
 from perpsctl.wire.advanced_trade import convert_orders, orders, reading
 from perpsctl.wire.advanced_trade.common import is_absent
 
-__all__ = ["SOURCES", "TRANSITIONAL", "Lists"]
+__all__ = ["SOURCES", "TRANSITIONAL", "Lists", "Page"]
 
 # Every source there is. The venue's default is RETAIL_ADVANCED alone, which hides what was placed in the simple app
 # (reference section 6.7, 2026-11-22).
@@ -30,6 +31,15 @@ FILL_ROWS = 100
 _FUTURE_TYPES = ("", "FUTURE", "UNKNOWN_PRODUCT_TYPE")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer of the list: its rows as told, when it was asked for, and whether more follow."""
+
+    rows: tuple[orders.OrderBody, ...]
+    asked: datetime
+    last: bool
+
+
 class Lists:
     """The paged reads of one key."""
 
@@ -39,30 +49,43 @@ class Lists:
 
     def read_orders(self, query: tuple[tuple[str, str], ...]) -> Listing:
         """Every order the query selects, to the last page, each once."""
-        read: list[tuple[orders.OrdersReply, datetime]] = []
+        return self.listing(self.pages(query))
+
+    def pages(self, query: tuple[tuple[str, str], ...]) -> list[Page]:
+        """What the query selects, to the last page, as the venue tells it."""
+        read: list[Page] = []
         pages = Pages("orders")
         while True:
-            asked = (*query, ("limit", str(PAGE_ROWS)), *pages.query)
-            reply = self._link.read(Ask(path="/orders/historical/batch", query=asked), orders.OrdersReply)
-            read.append((reply.body, reply.answer.asked))
-            with strangeness("the list of orders"):
-                cursor = convert_orders.more_orders(reply.body)
-            if not pages.turn(cursor, rows=len(reply.body.orders or ())):
-                break
-        with strangeness("the list of orders"):
-            return self._listing(read)
+            page, cursor = self._page((*query, ("limit", str(PAGE_ROWS)), *pages.query))
+            read.append(page)
+            if not pages.turn(cursor, rows=len(page.rows)):
+                return read
 
-    def _listing(self, pages: list[tuple[orders.OrdersReply, datetime]]) -> Listing:
+    def newest(self, query: tuple[tuple[str, str], ...], *, rows: int) -> Page:
+        """The newest of what the query selects (reference section 6.7); `last` tells whether that is all of it."""
+        return self._page((*query, ("limit", str(rows))))[0]
+
+    def _page(self, query: tuple[tuple[str, str], ...]) -> tuple[Page, str | None]:
+        reply = self._link.read(Ask(path="/orders/historical/batch", query=query), orders.OrdersReply)
+        with strangeness("the list of orders"):
+            rows = reading.required(reply.body.orders, "orders")
+            cursor = convert_orders.more_orders(reply.body)
+        return Page(rows=tuple(rows), asked=reply.answer.asked, last=cursor is None), cursor
+
+    def listing(self, pages: list[Page], *, wanted: Callable[[orders.OrderBody], bool] = lambda body: True) -> Listing:
+        """Those rows of the pages that are wanted, each order once."""
         ours: list[VenueOrder] = []
         foreign: list[ForeignOrder] = []
-        for reply, asked in pages:
-            for body in reading.required(reply.orders, "orders"):
-                sizes = self.sizes_for(body.product_id, body.product_type)
-                if sizes is None:
-                    foreign.append(_foreign(body))
-                else:
-                    ours.append(convert_orders.order_from(body, sizes, asked))
-        return Listing(orders=merged(ours), foreign=tuple(foreign), as_of=pages[0][1], pages=len(pages))
+        with strangeness("the list of orders"):
+            for page in pages:
+                for body in filter(wanted, page.rows):
+                    sizes = self.sizes_for(body.product_id, body.product_type)
+                    if sizes is None:
+                        foreign.append(_foreign(body))
+                    else:
+                        ours.append(convert_orders.order_from(body, sizes, page.asked))
+        asked = min(page.asked for page in pages)
+        return Listing(orders=merged(ours), foreign=tuple(foreign), as_of=asked, pages=len(pages))
 
     def sizes_for(self, product_id: reading.Text, product_type: reading.Text) -> dict[ProductId, Size] | None:
         """The contract sizes to read this order with; None when its product is no future."""

@@ -35,7 +35,8 @@ from perpsctl.domain.reports import KeyFacts
 from perpsctl.exchange.advanced_trade.candles import BARS_PER_REQUEST, granularity_of
 from perpsctl.exchange.advanced_trade.catalogue import Catalogue
 from perpsctl.exchange.advanced_trade.link import Ask, Link, in_path, strangeness
-from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL, Lists
+from perpsctl.exchange.advanced_trade.listings import SOURCES, Lists
+from perpsctl.exchange.advanced_trade.live_lists import LiveLists
 from perpsctl.exchange.advanced_trade.writes import Writes
 from perpsctl.exchange.common_venue import CommonVenue, from_moment
 from perpsctl.exchange.credentials import Credentials
@@ -80,12 +81,8 @@ US_CAPABILITIES = VenueCapabilities(
         write_ttl=WRITE_TTL, visibility=timedelta(seconds=20), listings=2, listings_apart=timedelta(seconds=5)
     ),
 )
-# How far back the unfiltered listing of `live_orders` looks: states we have no filter for, and lists that lag (E2).
-RECENT = timedelta(minutes=15)
 MANY = 10  # orders to ask for by id; more are asked for as a list first
 IDS_PER_LIST = 50  # that many ids stay below what any server takes as an address
-# The same where the venue refuses the filter of transitional states: QUEUED can last a long weekend.
-QUEUED_AT_MOST = timedelta(days=5)
 MILLISECOND = timedelta(milliseconds=1)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -119,6 +116,7 @@ class AdvancedTradeVenue(CommonVenue):
         self._link = Link(transport, signer, pacer, clock, ids, reads=reads, cancels=cancels)
         self._catalogue = Catalogue(self._link)
         self._lists = Lists(self._link, self._catalogue)
+        self._live = LiveLists(self._lists, clock)
         self._writes = Writes(self._link, self.order)
         search = Search(
             clock=clock,
@@ -253,23 +251,17 @@ class AdvancedTradeVenue(CommonVenue):
     # orders
 
     def live_orders(self) -> OrdersRead:
-        """Every order that could still fill.
+        """Every order that could still fill, of every source (`live_lists`).
 
-        Per source the transitional states are read before the OPEN ones, so that an order on its way to OPEN is in one of
-        the two; then everything of the last 15 minutes unfiltered, for words we have no filter for and lists that lag;
-        then, by id, whatever was live when we last looked and is in none of these (E2).
+        Then, by id, whatever was live when we last looked and is told neither as live nor as ended now (E2).
         """
-        listings: list[Listing] = []
-        for source in SOURCES:
-            by_source = ("order_placement_source", source)
-            listings.append(self._transitional(by_source))
-            listings.append(self._lists.read_orders((by_source, ("order_status", "OPEN"))))
-        recent = reading.rfc3339(self._clock.now() - RECENT)
-        listings.append(self._lists.read_orders((("order_placement_source", SOURCES[0]), ("start_date", recent))))
-        whole = joined(listings)
-        self._writes.note(*(order.venue_order_id for order in whole.orders))
-        live = self._still_live(whole.orders, self._known_ones, live=lambda order: order.status.live)
-        return OrdersRead(orders=live, as_of=whole.as_of, pages=whole.pages)
+        read = self._live.read()
+        listing = read.listing
+        self._writes.note(*(order.venue_order_id for order in listing.orders), *read.ended)
+        live = self._still_live(
+            listing.orders, self._known_ones, live=lambda order: order.status.live, ended=read.ended
+        )
+        return OrdersRead(orders=live, as_of=listing.as_of, pages=listing.pages)
 
     def _known_ones(self, order_ids: Collection[VenueOrderId]) -> tuple[VenueOrder, ...]:
         """Many are asked for as a list first; what it does not tell, or where it is refused, each by its id."""
@@ -284,14 +276,6 @@ class AdvancedTradeVenue(CommonVenue):
                         told.update((order.venue_order_id, order) for order in listing.orders)
         found = (told.get(order_id) or self.order(order_id) for order_id in wanted)
         return tuple(order for order in found if order is not None)
-
-    def _transitional(self, by_source: tuple[str, str]) -> Listing:
-        states = tuple(("order_status", state) for state in TRANSITIONAL)
-        try:
-            return self._lists.read_orders((by_source, *states))
-        except VenueRefusedRequest:  # on no record that these may be asked for; then everything recent is read instead
-            since = reading.rfc3339(self._clock.now() - QUEUED_AT_MOST)
-            return self._lists.read_orders((by_source, ("start_date", since)))
 
     def orders_since(self, start: datetime) -> OrdersRead:
         listing = self._since(start)

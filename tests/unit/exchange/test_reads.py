@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from perpsctl.domain.errors import (
 from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.orders import OrderStatus
 from perpsctl.exchange.advanced_trade.listings import SOURCES, TRANSITIONAL
+from perpsctl.exchange.advanced_trade.live_lists import NEWEST_ROWS
 from perpsctl.exchange.transport import ExchangeRecord
 from tests.builders import a_quantized
 from tests.unit.exchange.parts import (
@@ -318,7 +320,7 @@ def test_the_margin_window_is_that_of_the_accounts_own_setting(
 
 
 class Shelf:
-    """A list of orders as the venue keeps it: default source RETAIL_ADVANCED, OPEN alone or not at all, paged."""
+    """A list of orders as the venue keeps it: default source RETAIL_ADVANCED, OPEN alone or not at all, newest first, paged."""
 
     def __init__(self, *bodies: dict[str, Any], rows: int = 250) -> None:
         self.bodies = list(bodies)
@@ -337,9 +339,11 @@ class Shelf:
             and (not statuses or body["status"] in statuses)
             and body["created_time"] >= since
         ]
+        rows.sort(key=lambda body: str(body["created_time"]), reverse=True)
         at = int((call.asks("cursor") or ["0"])[0])
-        more = at + self.rows < len(rows)
-        return orders_page(*rows[at : at + self.rows], has_next=more, cursor=str(at + self.rows) if more else "")
+        end = at + min(self.rows, int(call.asks("limit")[0]))
+        more = end < len(rows)
+        return orders_page(*rows[at:end], has_next=more, cursor=str(end) if more else "")
 
 
 def test_live_orders_are_of_every_source_and_every_state_that_could_still_fill() -> None:
@@ -387,9 +391,91 @@ def test_E2_an_order_that_was_live_and_is_listed_no_more_is_asked_for_by_id() ->
     assert [order.venue_order_id for order in venue.live_orders().orders] == ["o"]
     canned.on("GET", "/orders/historical/o", reply({"order": order_body("o", status="CANCELLED")}))
     assert venue.live_orders().orders == ()
-    count = len(canned.to("GET", "/orders/historical/o"))
+    asked = len(canned.to("GET", "/orders/historical/o"))
     venue.live_orders()
-    assert len(canned.to("GET", "/orders/historical/o")) == count
+    assert len(canned.to("GET", "/orders/historical/o")) == asked
+
+
+OLD = "2026-01-01T00:00:00Z"
+HISTORY = [order_body(f"over-{n}", status="FILLED", created_time=OLD) for n in range(NEWEST_ROWS)]
+MOVES = [
+    ("PENDING", "OPEN"),
+    ("QUEUED", "OPEN"),
+    ("OPEN", "CANCEL_QUEUED"),
+    ("OPEN", "EDIT_QUEUED"),
+    ("EDIT_QUEUED", "OPEN"),
+]
+
+
+def test_sources_with_a_short_history_are_each_told_by_one_request() -> None:
+    venue, canned, _ = canned_venue()
+    canned.on("GET", LIST, Shelf(*HISTORY[1:], order_body("o", created_time=OLD)))
+    assert [order.venue_order_id for order in venue.live_orders().orders] == ["o"]
+    assert [call.asks("order_placement_source") for call in canned.to("GET", LIST)] == [[source] for source in SOURCES]
+
+
+@pytest.mark.parametrize("history", [[], HISTORY], ids=["short", "long"])
+@pytest.mark.parametrize("move", MOVES, ids="-".join)
+@pytest.mark.parametrize("after", range(6))
+def test_an_old_order_that_changes_its_state_between_two_lists_is_seen_by_a_client_that_never_looked_before(
+    history: list[dict[str, Any]], move: tuple[str, str], after: int
+) -> None:
+    venue, canned, _ = canned_venue()
+    shelf = Shelf(*history, order_body("o", status=move[0], created_time=OLD))
+    asked = count()
+
+    def moving(call: Call) -> Answer:
+        answer = shelf(call)
+        if next(asked) == after:
+            shelf.bodies[-1]["status"] = move[1]
+        return answer
+
+    canned.on("GET", LIST, moving)
+    for looks in range(2):  # a history found long is asked for otherwise the second time
+        assert [order.venue_order_id for order in venue.live_orders().orders] == ["o"], looks
+
+
+@pytest.mark.parametrize(
+    ("newest", "first", "then"), [("2026-11-22T11:59:00Z", 7, 6), ("2026-11-22T11:40:00Z", 6, 6)], ids=["busy", "calm"]
+)
+def test_a_long_history_is_read_a_quarter_of_an_hour_back_and_never_asked_for_whole_again(
+    newest: str, first: int, then: int
+) -> None:
+    venue, canned, _ = canned_venue()
+    over = [order_body(f"over-{n}", status="FILLED", created_time=newest) for n in range(NEWEST_ROWS)]
+    canned.on(
+        "GET", LIST, Shelf(*over, order_body("odd", status="HALTED_BY_MARS", created_time="2026-11-22T11:50:00Z"))
+    )
+    for number in (first, then):
+        before = len(canned.to("GET", LIST))
+        assert [order.venue_order_id for order in venue.live_orders().orders] == ["odd"]
+        assert len(canned.to("GET", LIST)) - before == number
+
+
+@pytest.mark.parametrize(("created", "live"), [("2026-11-20T00:00:00Z", True), ("2026-11-01T00:00:00Z", False)])
+def test_a_word_nobody_knows_counts_while_the_order_could_be_on_its_way(created: str, live: bool) -> None:
+    venue, canned, _ = canned_venue()
+    canned.on("GET", LIST, Shelf(order_body("odd", status="HALTED_BY_MARS", created_time=created)))
+    assert bool(venue.live_orders().orders) is live
+
+
+def test_orders_that_are_over_need_not_be_readable_for_the_live_ones_to_be() -> None:
+    venue, canned, _ = canned_venue()
+    canned.on("GET", "/products/GONE-1JAN20-CDE", reply({"error": "NOT_FOUND", "message": "m"}, 404))
+    over = order_body("over", status="FILLED", product_id="GONE-1JAN20-CDE", filled_size="?")
+    canned.on("GET", LIST, Shelf(over, order_body("o")))
+    assert [order.venue_order_id for order in venue.live_orders().orders] == ["o"]
+
+
+def test_I5_what_one_list_tells_as_ended_is_not_live_and_not_asked_for() -> None:
+    venue, canned, _ = canned_venue()
+    shelf = Shelf(*HISTORY, order_body("o", created_time=OLD))
+    canned.on("GET", LIST, shelf)
+    assert len(venue.live_orders().orders) == 1
+    shelf.bodies = shelf.bodies[1:]
+    shelf.bodies[-1] |= {"status": "CANCELLED", "created_time": "2026-11-22T11:59:00Z"}
+    assert venue.live_orders().orders == ()
+    assert canned.to("GET", "/orders/historical/o") == []
 
 
 def test_where_transitional_states_may_not_be_asked_for_everything_recent_is_read() -> None:
@@ -436,9 +522,11 @@ def test_E21_L5_a_list_that_cannot_be_read_whole_is_an_error(pages: list[Answer]
 
 def test_a_list_without_an_end_is_an_error() -> None:
     venue, canned, _ = canned_venue()
-    count = iter(range(10_000))
+    number = count()
     canned.on(
-        "GET", LIST, lambda call: orders_page(order_body(f"o-{next(count)}"), has_next=True, cursor=f"c-{next(count)}")
+        "GET",
+        LIST,
+        lambda call: orders_page(order_body(f"o-{next(number)}"), has_next=True, cursor=f"c-{next(number)}"),
     )
     with pytest.raises(VenueSpokeStrangely, match="incomplete"):
         venue.orders_since(NOW)
