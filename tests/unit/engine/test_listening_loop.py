@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from perpsctl.domain.accounts import TradingState
 from perpsctl.domain.errors import ExitCode, RateLimited
 from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.ports import EventKind
@@ -205,6 +206,39 @@ def test_L5_a_read_that_fails_is_never_taken_for_what_was_held(scene: Scene, rea
     assert [state.position for state in strategy.seen] == [Decimal("0.01")] * 3, "the tick that failed asked nobody"
 
 
+def test_L5_a_named_order_that_could_not_be_read_is_looked_for_again_by_a_full_read(scene: Scene) -> None:
+    order = rest(scene)
+
+    def fills_unread() -> None:
+        scene.house.venue.fill(order)
+        scene.house.venue.fail("order", times=1)
+        scene.streams.news(NewsKind.FILL, order=order)
+
+    strategy = Acting(lambda: None, fills_unread)
+    scene.run(strategy, ticks=4)
+    assert len(strategy.seen) == 3
+    assert strategy.seen[2].position == Decimal("0.01")
+    assert len(scene.house.journal.fills()) == 1
+
+
+def test_L5_an_old_mark_is_no_all_clear_for_a_product_over_its_limit(scene: Scene) -> None:
+    held_at(scene, "0.2")  # 12,000 of a million at 60,000: over one per cent
+    scene.house.engine.reconciler.run()
+
+    def blind() -> None:
+        scene.quiet.append(True)
+        scene.house.venue.fail("book")
+        scene.streams.fail(ChannelState.STALE, StreamPart.BOOK, PRODUCT)
+        book = scene.streams.books[PRODUCT]
+        scene.streams.books[PRODUCT] = replace(
+            book, bids=book.bids[-1:], asks=book.asks[:1], as_of=book.as_of - 60 * SECOND
+        )
+        scene.house.venue.coin[PRODUCT] = Decimal("0.1")
+
+    scene.run(Acting(lambda: None, blind), ticks=6)
+    assert scene.house.journal.states[PRODUCT] is TradingState.REDUCING
+
+
 # --- what unsettles -----------------------------------------------------------------------------------------
 
 
@@ -291,6 +325,7 @@ def test_W10_a_flood_of_order_news_does_not_spin_the_loop_and_heartbeats_go_on(s
     scene.streams.at_wait.append(flood)
     result = scene.run(duration=20 * SECOND)
     assert 60 <= result.summary.ticks <= 84, "one each 250 ms at the most"
+    assert scene.streams.waits <= 3 * result.summary.ticks, "what comes meanwhile is left for the next tick"
     assert len(renewals) == result.summary.ticks
     assert 4 <= scene.house.journal.kinds().count(EventKind.HEARTBEAT) <= 5
 
@@ -357,6 +392,32 @@ def test_R1_a_loss_seen_by_a_streamed_mark_is_confirmed_by_reads_and_then_engage
     assert engaged >= 0
     calls = scene.house.venue.calls
     assert calls.index("account") < calls.index("cancel" if "cancel" in calls else "submit")
+
+
+def test_a_loss_is_looked_into_at_once_although_a_tick_has_just_been(scene: Scene) -> None:
+    held_at(scene, "10")
+    fell: list[datetime] = []
+
+    def fall() -> None:
+        if scene.reports and not fell:
+            scene.house.clock.advance(timedelta(milliseconds=50))
+            fell.append(scene.house.clock.now())
+            scene.quiet.append(True)
+            scene.house.venue.equity = "970000"
+            scene.streams.tell_book("57000")
+
+    engaged: list[datetime] = []
+    engage = scene.house.switch.engage
+
+    def noted(**terms: object) -> object:
+        engaged.append(scene.house.clock.now())
+        return engage(**terms)  # type: ignore[arg-type]
+
+    scene.house.switch.engage = noted  # type: ignore[assignment,method-assign]
+    scene.streams.at_wait.append(fall)
+    scene.run(Acting(), interval=60 * SECOND, ticks=4)
+    assert engaged
+    assert engaged[0] - fell[0] < timedelta(milliseconds=100)
 
 
 def test_a_streamed_mark_that_reads_do_not_confirm_engages_nothing_and_spins_nothing(scene: Scene) -> None:

@@ -125,6 +125,16 @@ def test_no_equity_mark_is_made_of_half_a_picture(house: House) -> None:
     assert [mark.held[0].coin for mark in house.journal.marks] == [Decimal("0.01")]
 
 
+def test_no_equity_is_recorded_with_prices_of_a_later_moment(house: House) -> None:
+    held = views(house).fresh(PRODUCT).view
+    house.journal.marks.clear()
+    house.clock.advance(timedelta(seconds=120))
+    views(house).fresh(PRODUCT, orders=held.orders, account=held.account, positions=held.positions)
+    assert house.journal.marks == []
+    views(house).fresh(PRODUCT)
+    assert len(house.journal.marks) == 1
+
+
 def test_a_journal_that_takes_no_mark_is_a_note(house: House) -> None:
     house.journal.broken["record_mark"] = 0
     seen = views(house).fresh(PRODUCT)
