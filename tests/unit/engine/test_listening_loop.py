@@ -218,6 +218,7 @@ def test_L5_a_named_order_that_could_not_be_read_is_looked_for_again_by_a_full_r
     scene.run(strategy, ticks=4)
     assert len(strategy.seen) == 3
     assert strategy.seen[2].position == Decimal("0.01")
+    assert strategy.seen[2].working == ()
     assert len(scene.house.journal.fills()) == 1
 
 
