@@ -35,7 +35,8 @@ def show(ctx: typer.Context, product: inputs.ProductArgument) -> None:
 
     wanted = inputs.a_product(product)
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, market.product(asking.product_of(toolkit, wanted)))
+        found = asking.product_of(toolkit, wanted)
+        finish(ctx, market.product(toolkit.venue.product(found.product_id)))
 
 
 @command(app, "book")

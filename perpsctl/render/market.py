@@ -1,12 +1,14 @@
 """Products, books and candles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
 
-from perpsctl.domain.market import BookView, Candle, Level, SessionState, TradingStatus
+from perpsctl.domain.market import BookView, Candle, FundingTerms, Level, SessionState, TradingStatus
 from perpsctl.domain.numbers import bps_between
 from perpsctl.domain.products import Product
 from perpsctl.render.answer import Ago, Answer, Cell, Facts, Table, bad, good, warn
-from perpsctl.render.values import clock_time, number, share
+from perpsctl.render.values import NOTHING, clock_time, number, share
 
 
 def products(found: Sequence[Product]) -> Answer:
@@ -34,7 +36,6 @@ def products(found: Sequence[Product]) -> Answer:
 
 def product(found: Product) -> Answer:
     """One product's specification."""
-    overnight = found.overnight_margin
     rows: tuple[tuple[str, Cell], ...] = (
         ("product", f"{found.product_id} ({found.alias})"),
         ("contract", f"{number(found.contract_size)} {found.base}"),
@@ -42,13 +43,29 @@ def product(found: Product) -> Answer:
         ("smallest / largest", f"{number(found.min_size)} / {number(found.max_size)} {found.base}"),
         ("price step", " ".join(f"{number(s.step)} from {number(s.above)}" for s in found.price_steps)),
         ("last / index", f"{number(found.last_price)} / {number(found.index_price)}"),
-        ("funding per interval", number(None if found.funding is None else found.funding.rate)),
-        ("next accrual", clock_time(None if found.funding is None else found.funding.next_accrual)),
-        ("overnight margin", "-" if overnight is None else f"{share(overnight.long)} / {share(overnight.short)}"),
+        *_told_by_some(found),
+        ("funding", _funding(found.funding)),
+        ("next funding", clock_time(None if found.funding is None else found.funding.next_accrual)),
         ("status", status_word(found.status)),
         ("read", Ago(found.as_of)),
     )
     return Answer(data={"product": product_data(found)}, blocks=[Facts(title="", rows=rows)])
+
+
+def _told_by_some(found: Product) -> Iterator[tuple[str, Cell]]:
+    """What only one venue or the other tells, where it was told."""
+    if found.mark_price is not None:
+        yield "mark", number(found.mark_price)
+    if found.price_limits is not None:
+        yield "price limits", f"{number(found.price_limits.lowest)} to {number(found.price_limits.highest)}"
+    if found.overnight_margin is not None:
+        yield "overnight margin", f"{share(found.overnight_margin.long)} / {share(found.overnight_margin.short)}"
+
+
+def _funding(terms: FundingTerms | None) -> str:
+    if terms is None or terms.rate is None or terms.interval is None:
+        return NOTHING
+    return f"{number(terms.rate)} for {number(Decimal(terms.interval // timedelta(minutes=1)) / 60)} h"
 
 
 def book(view: BookView, depth: int) -> Answer:
@@ -150,6 +167,8 @@ def product_data(found: Product) -> dict[str, object]:
         "overnight_margin": found.overnight_margin,
         "expiry": found.expiry,
         "display_name": found.display_name,
+        "mark_price": found.mark_price,
+        "price_limits": found.price_limits,
         "as_of": found.as_of,
     }
 

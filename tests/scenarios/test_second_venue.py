@@ -62,6 +62,30 @@ def test_fills_positions_and_the_way_out_agree_with_the_exchange(home: Home) -> 
     assert home.perpsctl("reconcile", *PROFILE).data["breaks"] == []
 
 
+def test_a_product_is_shown_with_its_figures_of_the_moment_and_a_retired_id_with_its_successor(home: Home) -> None:
+    shown = home.perpsctl("products", "show", "BTC-PERP", *PROFILE).data["product"]
+    for figure in ("last_price", "index_price", "mark_price"):
+        assert shown[figure] is not None, figure
+    assert shown["funding"]["rate"] is not None
+    assert shown["price_limits"]["highest"] is not None
+    retired = home.perpsctl("products", "show", "BTC-PERP-INTX", *PROFILE)
+    assert retired.code == 2
+    assert "BTC_USDC-PERPETUAL" in retired.data["fix"]
+
+
+def test_a_price_beyond_the_venues_limits_is_refused_here_and_not_as_if_the_venue_were_silent(home: Home) -> None:
+    before = home.judge()["orders"]
+    refused = home.perpsctl(
+        "order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--type", "stop-limit",
+        "--stop-price", "75000", "--price", "75010", *PROFILE,
+    )  # fmt: skip
+    assert (refused.code, refused.data["outcome"], refused.data["reason"]) == (2, "not_sent", "price_beyond_limits"), (
+        refused
+    )
+    assert "or a price behind it" in refused.data["evidence"]
+    assert home.judge()["orders"] == before
+
+
 def test_gtd_is_refused_in_a_single_command_with_the_reason(home: Home) -> None:
     refused = home.perpsctl(
         "order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--price", "60000",

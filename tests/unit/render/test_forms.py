@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,14 +16,15 @@ from pathlib import Path
 import pytest
 
 from perpsctl.domain.errors import ExitCode, UsageError, VenueUnreachable
-from perpsctl.domain.numbers import Notional
+from perpsctl.domain.market import FundingTerms, PriceLimits
+from perpsctl.domain.numbers import Notional, Price
 from perpsctl.domain.orders import OrderType, Preview
 from perpsctl.domain.reports import CancelReport, PlaceReport, PreviewReport
 from perpsctl.exchange.endings import impossible
-from perpsctl.render import envelope, exchange, markdown, orders, terminal
+from perpsctl.render import envelope, exchange, markdown, market, orders, terminal
 from perpsctl.render.answer import Answer, Block, Table
 from perpsctl.render.values import age, jsonable, number
-from tests.builders import a_quantized, an_order, orders_read
+from tests.builders import a_product, a_quantized, an_order, orders_read
 from tests.cli.schemas import invalid
 from tests.unit.render.answers import INTENT, LATER, answers
 
@@ -264,3 +266,26 @@ def test_L5_what_was_not_read_is_not_called_nothing_to_cancel() -> None:
     none = CancelReport(requested=(), gone=(), still_live=(), unproven=(), problems=())
     assert "nothing to cancel" not in as_table(orders.cancelled(unread).blocks, 80)
     assert "nothing to cancel" in as_table(orders.cancelled(none).blocks, 80)
+
+
+def test_a_venue_without_margin_windows_shows_none_and_its_own_figures_instead() -> None:
+    """Funding says for how long its rate is, the venue's mark and price limits stand where it tells them."""
+    funding = FundingTerms(
+        rate=Decimal("0.00002"),
+        interval=timedelta(hours=8),
+        next_accrual=None,
+        as_of=datetime(2026, 11, 22, 12, tzinfo=UTC),
+    )
+    limits = PriceLimits(lowest=Price(Decimal("59100")), highest=Price(Decimal("60900")))
+    found = replace(
+        a_product(intraday_margin=None, overnight_margin=None, funding=funding),
+        mark_price=Price(Decimal("60001")), price_limits=limits,
+    )  # fmt: skip
+    answer = market.product(found)
+    told = as_table(answer.blocks, 80)
+    assert "overnight" not in told
+    for row in ("funding +0.00002 for 8 h", "mark +60,001", "price limits +59,100 to 60,900"):
+        assert re.search(row, told), told
+    document = json.loads(as_json(answer, "product"))
+    assert document["data"]["product"]["price_limits"] == {"lowest": "59100", "highest": "60900"}
+    assert invalid(document) == []
