@@ -4,7 +4,7 @@ A venue that does not answer gets no more time: whoever waits hears quickly that
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from perpsctl.domain.ports import Clock
@@ -15,7 +15,10 @@ NOTHING: Final = timedelta(0)
 
 
 class Allowance:
-    """`length` from now on. While a rate limit is what the venue answers it begins again, up to `most` in all."""
+    """`length` from now on. While a rate limit is what the venue answers it begins again, up to `most` in all.
+
+    It begins once more after the last such answer: only then can all be done that had to wait.
+    """
 
     def __init__(
         self,
@@ -32,7 +35,7 @@ class Allowance:
         self._until = began + length
         self._at_least = began + AT_LEAST
         self._most = self._until if most is None else max(began + most, self._until)
-        self._limited = False
+        self._limited_at: datetime | None = None
         self._longer = longer
 
     @property
@@ -46,19 +49,21 @@ class Allowance:
 
     def rate_limited(self) -> None:
         """The venue answered, and said no more than that we ask too often."""
-        self._limited = True
+        self._limited_at = self._clock.now()
 
     def spent(self) -> bool:
         """True when there is no time for another look; prolongs itself where it may."""
         if self.left > LAST_LOOK:
             return False
         now = self._clock.now()
-        if not self._limited or self._length <= LAST_LOOK or self._most - now <= LAST_LOOK:
+        if not self._limited_lately(now) or self._length <= LAST_LOOK or self._most - now <= LAST_LOOK:
             return True
-        self._limited = False
         self._until = min(now + self._length, self._most)
         self._longer(self._until - now)
         return False
+
+    def _limited_lately(self, now: datetime) -> bool:
+        return self._limited_at is not None and now - self._limited_at < 2 * self._length
 
     def pause(self, length: timedelta) -> None:
         """Waits, and leaves time for a last look."""

@@ -94,23 +94,23 @@ class Canceller:
         again, up to `patience` in all.
         """
         chase, pause = _Chase(time=Allowance(self._clock, wait, most=patience, longer=self._told_longer)), FIRST_PAUSE
-        sweeps, rounds = only is None, 0
+        sweeps, first, done = only is None, True, None
         while True:
-            listed, rounds = self._list(chase), rounds + 1
+            listed = self._list(chase)
             wanted = [
                 order
                 for order in (() if listed is None else listed.orders)
                 if (product_id is None or order.product_id == product_id) and (only is None or only(order))
             ]
             with self._in_time(chase):
-                if sweeps and (wanted or rounds == 1):
-                    sweeps = self._sweep(chase, product_id, wanted)
-                    if sweeps and listed is None:
-                        self._expect_ours(chase, product_id)
+                if sweeps and (wanted or first):
+                    sweeps = self._sweep(chase, product_id, None if listed is None else wanted)
+                    first = sweeps and not chase.swept  # it never was the answer: ask even where no list shows anything
                 if wanted:
                     self._start(chase, wanted)
             if listed is not None and not wanted and not chase.open:
                 chase.problems.clear()  # an earlier failed read was overtaken by this complete one
+                done = listed
                 break
             if chase.open:
                 self._follow(chase)
@@ -122,9 +122,9 @@ class Canceller:
                 chase.time.pause(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
         self._book(chase)
-        if listed is not None and only is None:
+        if done is not None and only is None:
             with self._in_time(chase):
-                chase.problems.update(dict.fromkeys(self.book_listed(listed)))
+                chase.problems.update(dict.fromkeys(self.book_listed(done)))
         return _report(chase, missing=0)
 
     def book_listed(self, listed: OrdersRead) -> tuple[str, ...]:
@@ -189,16 +189,22 @@ class Canceller:
     def _told_longer(self, more: timedelta) -> None:
         self._diagnostics.note("cancels_go_on", because="the venue answers with its rate limit", seconds=more.seconds)
 
-    def _sweep(self, chase: _Chase, product_id: ProductId | None, orders: Iterable[VenueOrder]) -> bool:
-        """One mass cancel; False when the venue has none, took none of these, or did not answer: then each is asked."""
+    def _sweep(self, chase: _Chase, product_id: ProductId | None, orders: Iterable[VenueOrder] | None) -> bool:
+        """One mass cancel; False when the venue has none, took none, or did not answer: then each is asked.
+
+        Held off by a rate limit it is worth asking again.
+        """
         try:
             count = self._venue.cancel_all(product_id)  # step: mass_cancel
         except VENUE_ERRORS as error:
             chase.failed("mass cancel", error)
-            return False
+            return isinstance(error, RateLimited)
         if not count:
             return False
-        chase.swept.update(order.venue_order_id for order in orders)
+        if orders is None:
+            self._expect_ours(chase, product_id)
+        else:
+            chase.swept.update(order.venue_order_id for order in orders)
         return True
 
     def _expect_ours(self, chase: _Chase, product_id: ProductId | None) -> None:

@@ -1,10 +1,11 @@
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from perpsctl.domain.errors import RateLimited, VenueRefusedUs, VenueUnreachable
-from perpsctl.exchange.retrying import CANCELS, READS, Again, RetryPolicy, repeat
+from perpsctl.exchange.retrying import CANCELS, READS, Again, RetryPolicy, repeat, within
 from tests.unit.exchange.parts import CountingIds, FakeClock
 
 
@@ -104,3 +105,47 @@ def test_a_bug_is_not_retried() -> None:
     with pytest.raises(KeyError):
         repeat(broken, READS, FakeClock(), CountingIds())
     assert len(calls) == 1
+
+
+def test_L2_inside_a_bound_nothing_is_asked_again_after_it() -> None:
+    clock = FakeClock()
+    call, seen = failing(99, lost)
+    began = clock.monotonic_ns()
+    with within(timedelta(seconds=1), clock), pytest.raises(VenueUnreachable, match="lost"):
+        repeat(call, READS, clock, CountingIds(999_999))
+    assert 1 < len(seen) < READS.attempts
+    assert clock.monotonic_ns() - began <= 1_000_000_000
+    assert all(until_ns == began + 1_000_000_000 for until_ns in seen)
+
+
+def test_L2_when_the_bound_is_over_nothing_is_asked_at_all() -> None:
+    clock = FakeClock()
+    call, seen = failing(0, lost)
+    with within(timedelta(seconds=1), clock):
+        clock.sleep(timedelta(seconds=1))
+        with pytest.raises(VenueUnreachable, match="not asked"):
+            repeat(call, READS, clock, CountingIds())
+    assert seen == []
+    assert repeat(call, READS, clock, CountingIds()) == "answer"
+
+
+def test_L2_of_nested_bounds_the_nearest_holds() -> None:
+    clock = FakeClock()
+    call, seen = failing(0, lost)
+    began = clock.monotonic_ns()
+    with within(timedelta(seconds=2), clock):
+        with within(timedelta(seconds=9), clock):
+            repeat(call, READS, clock, CountingIds())
+        with within(timedelta(seconds=1), clock):
+            repeat(call, READS, clock, CountingIds())
+    assert seen == [began + 2_000_000_000, began + 1_000_000_000]
+
+
+def test_another_thread_keeps_its_own_time() -> None:
+    clock = FakeClock()
+    call, seen = failing(0, lost)
+    with within(timedelta(0), clock):
+        beside = threading.Thread(target=lambda: repeat(call, READS, clock, CountingIds()))
+        beside.start()
+        beside.join(5)
+    assert len(seen) == 1
