@@ -21,7 +21,7 @@ STEPS_PER_SECOND = 1_000_000 // STEP_US
 BAND_SHARE = 0.0025
 LADDER_SHARE = 0.02
 LEVELS_MAX = 250
-LADDER_STEPS = 5 * STEPS_PER_SECOND  # makers change their sizes every 5 s of path
+LADDER_STEPS = 5 * STEPS_PER_SECOND  # makers change a price's size every 5 s of path, a few prices at each step
 RECOVERY_US = 5_000_000  # what the operator took comes back over 5 s of host time
 PREMIUM_SHARE = 0.0004
 TRADE_CHANCE = 0.5
@@ -195,22 +195,24 @@ class Market:
     def _maker_rows(self, side: Side, touch: Touch, step: int, depth: int | None) -> list[tuple[int, int]]:
         best = touch.bid if side is Side.BUY else touch.ask
         count = self.levels(touch) if depth is None else min(depth, self.levels(touch))
-        base, epoch, seed = self.level_size(touch), step // LADDER_STEPS, self._size_seeds[side]
+        base, seed = self.level_size(touch), self._size_seeds[side]
         recorded = self._recorded(step)
         if recorded is not None:
-            return self._recorded_rows(side, recorded, best, count, base, epoch, seed)
+            return self._recorded_rows(side, recorded, best, count, base, step, seed)
         return [
-            (ticks, self._maker_size(seed, ticks, epoch, base))
+            (ticks, self._maker_size(seed, ticks, step, base))
             for ticks in range(best, best - side.sign * count, -side.sign)
             if ticks > 0
         ]
 
     @staticmethod
-    def _maker_size(seed: int, ticks: int, epoch: int, base: float) -> int:
+    def _maker_size(seed: int, ticks: int, step: int, base: float) -> int:
+        # Each price at its own moment: a few change at every step, and a book is never silent for long.
+        epoch = (step + ticks * 7 % LADDER_STEPS) // LADDER_STEPS
         return max(1, int(base * (0.75 + 0.5 * unit(seed, ticks * 1_000_003 + epoch))))
 
     def _recorded_rows(
-        self, side: Side, book: RecordedBook, best: int, count: int, base: float, epoch: int, seed: int
+        self, side: Side, book: RecordedBook, best: int, count: int, base: float, step: int, seed: int
     ) -> list[tuple[int, int]]:
         """The recorded depth on our grid (rounded away from the mid), the synthetic ladder beyond it."""
         whole: dict[int, float] = {}
@@ -224,7 +226,7 @@ class Market:
             if ticks <= 0:
                 break
             inside = ticks >= edge if side is Side.BUY else ticks <= edge
-            size = int(whole.get(ticks, 0.0)) if inside else self._maker_size(seed, ticks, epoch, base)
+            size = int(whole.get(ticks, 0.0)) if inside else self._maker_size(seed, ticks, step, base)
             if size > 0:
                 rows.append((ticks, size))
         return rows
@@ -243,7 +245,7 @@ class Market:
             if self._recorded(step) is not None:
                 whole = dict(self._maker_rows(side, touch, step, behind + 1)).get(ticks, 0)
             else:
-                whole = self._maker_size(self._size_seeds[side], ticks, step // LADDER_STEPS, self.level_size(touch))
+                whole = self._maker_size(self._size_seeds[side], ticks, step, self.level_size(touch))
         return max(0, whole - self._still_taken(side, ticks, host_us))
 
     def _still_taken(self, side: Side, ticks: int, host_us: int) -> int:

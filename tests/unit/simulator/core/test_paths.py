@@ -372,3 +372,16 @@ def test_prices_of_a_tiny_market_stay_on_the_grid(exchange: Exchange) -> None:
     exchange.control.set_price("XPP-20DEC30-CDE", Decimal("0.0005"), hold=True)
     book = exchange.book("XPP-20DEC30-CDE")
     assert all(row.price > 0 and row.price % Decimal("0.0001") == 0 for row in (*book.bids, *book.asks))
+
+
+def test_a_book_is_never_silent_for_long(exchange: Exchange, clock: ManualClock) -> None:
+    """A live book that stood still for seconds would make every stream of it look stale (W5)."""
+    for product in (BIP, ETP):
+        silent = longest = 0
+        before = exchange.book(product)
+        for _ in range(240):
+            clock.advance(milliseconds=250)
+            after = exchange.book(product)
+            silent = silent + 1 if (after.bids, after.asks) == (before.bids, before.asks) else 0
+            longest, before = max(longest, silent), after
+        assert longest < 4, f"{product} stood still for {longest} quarters of a second"
