@@ -91,10 +91,13 @@ def flattened(report: FlattenReport) -> Answer:
         "unread": report.unread,
     }
     code = ExitCode.DONE if report.flat else ExitCode.PARTLY_DONE
-    notes = tuple(
-        f"{each.product_id}: {note}" for each in report.exits for order in each.orders for note in order.notes
-    )
-    return Answer(data=data, blocks=blocks, exit_code=code, rows_key="exits", warnings=notes)
+    return Answer(data=data, blocks=blocks, exit_code=code, rows_key="exits", warnings=exit_notes(report))
+
+
+def exit_notes(report: FlattenReport) -> tuple[str, ...]:
+    """What was noted on the orders that closed, each once: a price drawn in by the venue's limits, a state read late."""
+    noted = (f"{each.product_id}: {note}" for each in report.exits for order in each.orders for note in order.notes)
+    return tuple(dict.fromkeys(noted))
 
 
 def _exit_row(each: ExitReport) -> tuple[Cell, ...]:

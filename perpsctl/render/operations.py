@@ -1,6 +1,6 @@
 """Kill switch, run, reconcile, journal, limits, configuration, the embedded exchange."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from perpsctl.domain.errors import ExitCode
@@ -16,7 +16,7 @@ from perpsctl.domain.reports import (
     SwitchStatus,
 )
 from perpsctl.domain.verdicts import Denial, Denied
-from perpsctl.render.account import position_data
+from perpsctl.render.account import exit_notes, position_data
 from perpsctl.render.answer import Ago, Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
 from perpsctl.render.orders import denial_table, order_data
 from perpsctl.render.values import NOTHING, clock_time, money, number, share, word
@@ -65,7 +65,15 @@ def engaged(reports: Mapping[str, EngageReport | str]) -> Answer:
     each = {name: _engaged_data(report) for name, report in reports.items()}
     data: dict[str, object] = {"state": HaltState.ENGAGED, "profiles": each}
     data |= next(iter(each.values())) if len(each) == 1 else _joined(each)
-    return Answer(data=data, blocks=blocks, exit_code=ExitCode.DONE if clean else ExitCode.PARTLY_DONE)
+    code = ExitCode.DONE if clean else ExitCode.PARTLY_DONE
+    return Answer(data=data, blocks=blocks, exit_code=code, warnings=tuple(_noted(reports)))
+
+
+def _noted(reports: Mapping[str, EngageReport | str]) -> Iterator[str]:
+    """What was noted on the exits of each profile, under its name where there are several."""
+    for name, report in reports.items():
+        if not isinstance(report, str) and report.flattened is not None:
+            yield from (f"{name}: {note}" if len(reports) > 1 else note for note in exit_notes(report.flattened))
 
 
 def _joined(each: Mapping[str, dict[str, object]]) -> dict[str, object]:
