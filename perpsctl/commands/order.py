@@ -32,7 +32,8 @@ ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Where an edit is refused: cancel, prove it, place the remainder.")
 ]
 UnboundedOption = Annotated[
-    bool, typer.Option("--unbounded", help="The venue's own close call, which has no price bound.")
+    bool,
+    typer.Option("--unbounded", help="No price bound: the venue's close call, or a market order that only reduces."),
 ]
 IntentArgument = Annotated[str, typer.Argument(metavar="ID", help="An intent's or an order's id.")]
 MaybeIntent = Annotated[str | None, typer.Argument(metavar="[ID]", help="One intent; none: all in doubt.")]
@@ -99,7 +100,7 @@ def preview(
     reduce_only: inputs.ReduceOnlyOption = False,
     expires: inputs.ExpiresOption = None,
 ) -> None:
-    """Ask the venue what an order would do; nothing is placed."""
+    """Ask what an order would do, by the venue's preview or its figures; nothing is placed."""
     from perpsctl.render import orders
 
     terms = inputs.terms(

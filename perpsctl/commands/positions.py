@@ -13,7 +13,8 @@ app = new_group("Look at positions, and close them.")
 fills_app = new_group("Executed trades.")
 
 UnboundedOption = Annotated[
-    bool, typer.Option("--unbounded", help="The venue's own close call, which has no price bound.")
+    bool,
+    typer.Option("--unbounded", help="No price bound: the venue's close call, or a market order that only reduces."),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many, newest first.")]
 VenueOption = Annotated[bool, typer.Option("--venue", help="Read them from the venue instead of the journal.")]
