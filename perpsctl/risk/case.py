@@ -66,11 +66,13 @@ class Case:
     expires: datetime | None
 
     mark: Mark | None  # of the product judged; never a last known price
+    mid: Price | None  # of the book of the product judged; None unless that is sound
     equity: Notional | None
     live: LiveSet  # without the order judged
     by_product: Mapping[ProductId, Exposure] | None  # with it; None when positions could not be read
     exposure: Exposure | None  # of the product judged, with it
     before: Exposure | None  # of the product judged, without it
+    exposed: tuple[ProductId, ...]  # the product judged, and every other whose worst case is not nothing
     gross: Decimal | None  # worst cases of all products at their marks, with it; None when a part is not known
     loss: LossReading | None  # None when the journal or the balances could not be read
     reduces: bool  # provably, against the smallest position any live order can leave
@@ -91,6 +93,7 @@ def order_case(order: QuantizedOrder, view: RiskView, limits: RiskLimits) -> Cas
     live = _live(view, intent.id, allowance=_STRICTLY_LATER if exit_road else UNSEEN_ALLOWANCE)
     by_product, before, after = _exposed(view, live, order.product_id, order.side, order.size)
     mark = _mark(view)
+    exposed, gross = _valued(view, mark, by_product)
     return Case(
         view=view,
         limits=limits,
@@ -114,12 +117,14 @@ def order_case(order: QuantizedOrder, view: RiskView, limits: RiskLimits) -> Cas
         rest_through=intent.rest_through,
         expires=intent.expires,
         mark=mark,
+        mid=_mid(view, mark),
         equity=None if view.account is None else view.account.equity,
         live=live,
         by_product=by_product,
         exposure=after,
         before=before,
-        gross=_gross(view, mark, by_product),
+        exposed=exposed,
+        gross=gross,
         loss=_loss(view, mark),
         reduces=_reduces(before, live, order.product_id, order.side, order.size),
     )
@@ -131,6 +136,7 @@ def edit_case(edit: QuantizedEdit, view: RiskView, limits: RiskLimits) -> Case:
     size = Size(max(edit.old_size - edit.filled, edit.new_size - edit.filled, listed, NO_SIZE))
     by_product, before, after = _exposed(view, others, edit.product_id, edit.side, size)
     mark = _mark(view)
+    exposed, gross = _valued(view, mark, by_product)
     return Case(
         view=view,
         limits=limits,
@@ -154,12 +160,14 @@ def edit_case(edit: QuantizedEdit, view: RiskView, limits: RiskLimits) -> Case:
         rest_through=False,
         expires=None,
         mark=mark,
+        mid=_mid(view, mark),
         equity=None if view.account is None else view.account.equity,
         live=others,
         by_product=by_product,
         exposure=after,
         before=before,
-        gross=_gross(view, mark, by_product),
+        exposed=exposed,
+        gross=gross,
         loss=_loss(view, mark),
         reduces=_reduces(before, others, edit.product_id, edit.side, size),
     )
@@ -201,19 +209,33 @@ def _usable(mark: Mark | None) -> Mark | None:
     return None if mark is None or mark.source is MarkSource.LAST_KNOWN else mark
 
 
-def _gross(view: RiskView, own: Mark | None, by_product: Mapping[ProductId, Exposure] | None) -> Decimal | None:
+def _valued(
+    view: RiskView, own: Mark | None, by_product: Mapping[ProductId, Exposure] | None
+) -> tuple[tuple[ProductId, ...], Decimal | None]:
+    """Which products are exposed, and what their worst cases are worth together; None when a part is not known."""
+    judged = view.product.product_id
     if by_product is None:
-        return None
-    total = ZERO
+        return (judged,), None
+    exposed: list[ProductId] = []
+    total: Decimal | None = ZERO
     for product_id, exposure in by_product.items():
         worst = exposure.worst
-        if not worst:
+        if worst or product_id == judged:
+            exposed.append(product_id)
+        if not worst or total is None:
             continue
-        mark = own if product_id == view.product.product_id else _usable(view.marks.get(product_id))
-        if mark is None:
-            return None
-        total += worst * mark.price
-    return total
+        mark = own if product_id == judged else _usable(view.marks.get(product_id))
+        total = None if mark is None else total + worst * mark.price
+    return tuple(exposed), total
+
+
+def _mid(view: RiskView, mark: Mark | None) -> Price | None:
+    """The middle of the book: the mark's own price where the mark was taken from that book just now."""
+    book = view.market.book
+    if book is None:
+        return None
+    same = mark is not None and mark.source is MarkSource.BOOK_MID and mark.as_of == book.as_of
+    return mark.price if mark is not None and same else book.mid
 
 
 def _mark(view: RiskView) -> Mark | None:

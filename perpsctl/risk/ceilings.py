@@ -4,8 +4,6 @@ from decimal import Decimal
 
 from perpsctl.domain.accounts import MarginLevel
 from perpsctl.domain.numbers import ZERO, plain
-from perpsctl.domain.products import MarginRates
-from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Denial, DenialCode
 from perpsctl.risk.case import Case
 from perpsctl.risk.figures import UNKNOWN, denial, names, over, share, under
@@ -91,17 +89,17 @@ def liquidation_distance(case: Case) -> Denial | None:
 
 
 def _dearer_rate(case: Case) -> Decimal | None:
-    product, exposure = case.view.product, case.exposure
+    product, exposure, dearer = case.view.product, case.exposure, None
     assert exposure is not None
-    sides = [side for side, coin in ((Side.BUY, exposure.long), (Side.SELL, exposure.short)) if coin > 0]
-    rates = [
-        _rate(each, side) for each in (product.intraday_margin, product.overnight_margin) if each for side in sides
-    ]
-    return max(rates, default=None)
-
-
-def _rate(rates: MarginRates, side: Side) -> Decimal:
-    return rates.long if side is Side.BUY else rates.short
+    long, short = exposure.long > 0, exposure.short > 0
+    for rates in (product.intraday_margin, product.overnight_margin):
+        if rates is None:
+            continue
+        if long and (dearer is None or rates.long > dearer):
+            dearer = rates.long
+        if short and (dearer is None or rates.short > dearer):
+            dearer = rates.short
+    return dearer
 
 
 def loss_baseline(case: Case) -> Denial | None:

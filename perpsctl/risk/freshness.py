@@ -3,12 +3,10 @@
 A read dated ahead of our clock by more than the allowed clock difference is as good as none (fault M2).
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 
-from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import plain
 from perpsctl.domain.verdicts import Denial, DenialCode
 from perpsctl.risk.case import Case
@@ -44,10 +42,10 @@ def journal_known(case: Case) -> Denial | None:
 def account_known(case: Case) -> Denial | None:
     """Balances, positions and live orders were all read."""
     view = case.view
+    if view.account is not None and view.positions is not None and view.orders is not None:
+        return None
     parts = {"balances": view.account, "positions": view.positions, "open orders": view.orders}
     missing = [name for name, part in parts.items() if part is None]
-    if not missing:
-        return None
     return denial(DenialCode.ACCOUNT_MISSING, f"not read: {names(missing)}", "all read")
 
 
@@ -127,8 +125,7 @@ def book_fresh(case: Case) -> Denial | None:
 
 def mark_known(case: Case) -> Denial | None:
     """Every product that is held or could be has a mark above zero; a last known price is none."""
-    exposed = (case.product_id,) if case.by_product is None else _exposed(case)
-    without_mark = [each for each in exposed if (mark := case.mark_of(each)) is None or mark.price <= 0]
+    without_mark = [each for each in case.exposed if (mark := case.mark_of(each)) is None or mark.price <= 0]
     if not without_mark:
         return None
     return denial(DenialCode.MARK_MISSING, f"no mark: {names(without_mark)}", "a mark of every product exposed")
@@ -137,16 +134,11 @@ def mark_known(case: Case) -> Denial | None:
 def mark_fresh(case: Case) -> Denial | None:
     """Every such mark is young."""
     max_age = case.limits.mark_age_max_s
-    for product_id in (case.product_id,) if case.by_product is None else _exposed(case):
+    for product_id in case.exposed:
         mark = case.mark_of(product_id)
         if mark is not None and too_old(case, mark.as_of, max_age):
             return denial(DenialCode.MARK_STALE, age_text(case, mark.as_of), str(max_age), f"age of {product_id} in s")
     return None
-
-
-def _exposed(case: Case) -> Iterable[ProductId]:
-    assert case.by_product is not None
-    return [product for product, exposure in case.by_product.items() if exposure.worst or product == case.product_id]
 
 
 def mark_agrees(case: Case) -> Denial | None:

@@ -49,24 +49,25 @@ class LossReading:
 
 def read_loss(bases: Iterable[LossBasis], equity: Notional, marks: Mapping[ProductId, Mark]) -> LossReading:
     """The loss of each window at this equity and these marks; of several baselines of one window the worst counts."""
-    found: dict[str, list[WindowLoss]] = {window: [] for window in WINDOWS}
+    found: dict[str, WindowLoss] = {}
     for basis in bases:
         if basis.baseline is not None:
-            found.setdefault(basis.window, []).append(_window_loss(basis, basis.baseline, equity, marks))
+            loss, held = _window_loss(basis, basis.baseline, equity, marks), found.get(basis.window)
+            found[basis.window] = loss if held is None else _worse(held, loss)
     return LossReading(
-        windows=tuple(_worst(found[window]) for window in WINDOWS if found[window]),
-        missing=tuple(window for window in WINDOWS if not found[window]),
+        windows=tuple([found[window] for window in WINDOWS if window in found]),
+        missing=tuple([window for window in WINDOWS if window not in found]),
     )
 
 
-def _worst(losses: list[WindowLoss]) -> WindowLoss:
-    """The one whose loss is the largest share of its start; one that cannot be told, or started with nothing, is worse."""
+def _worse(one: WindowLoss, other: WindowLoss) -> WindowLoss:
+    """The one whose loss is the larger share of its start; one that cannot be told, or started with nothing, is worse."""
 
     def badness(each: WindowLoss) -> tuple[bool, Decimal]:
         untold = bool(each.unmarked) or each.start_equity <= 0
         return untold, ZERO if each.start_equity <= 0 else each.loss / each.start_equity
 
-    return losses[0] if len(losses) == 1 else max(losses, key=badness)
+    return max(one, other, key=badness)
 
 
 def _window_loss(

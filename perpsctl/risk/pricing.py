@@ -25,9 +25,10 @@ def order_impact(case: Case) -> Denial | None:
     if not case.takes or case.view.market.book is None:
         return None
     bound, book = case.limits.order_impact_max_bps, case.view.market.book
-    mid, walked = book.mid, book.walk(case.side, case.size)
+    mid = case.mid
     if mid is None:
         return None
+    walked = book.walk(case.side, case.size)
     if walked.average is not None and walked.filled == case.size:
         cost = (walked.average - mid) * case.side.sign
         if cost * _BPS <= bound * mid:
@@ -46,7 +47,7 @@ def liquidity(case: Case) -> Denial | None:
     book = case.view.market.book
     if not case.takes or book is None:
         return None
-    mid = book.mid
+    mid = case.mid
     if mid is None:
         return None
     depth = _depth(case, book, mid)

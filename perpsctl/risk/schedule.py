@@ -12,7 +12,8 @@ dearer margin window or a break. Three readings, all on purpose:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 from perpsctl.domain.market import SessionState
 from perpsctl.domain.orders import Origin
@@ -25,6 +26,11 @@ from perpsctl.risk.limits import QuietBasis
 _DAY = timedelta(days=1)
 
 
+@lru_cache(maxsize=16)
+def _minutes(number: int) -> timedelta:
+    return timedelta(minutes=number)
+
+
 @dataclass(frozen=True, slots=True)
 class Ahead:
     """A moment entries keep away from: what it is and when it comes."""
@@ -34,7 +40,7 @@ class Ahead:
 
 
 def _shut(case: Case, code: DenialCode, ahead: Ahead, lead_minutes: int) -> Denial | None:
-    starts = ahead.at - timedelta(minutes=lead_minutes)
+    starts = ahead.at - _minutes(lead_minutes)
     if case.now >= starts:
         if case.rest_through and not case.takes:
             return None
@@ -52,7 +58,7 @@ def _shut(case: Case, code: DenialCode, ahead: Ahead, lead_minutes: int) -> Deni
 def _rests_past(case: Case, starts: datetime) -> bool:
     if case.one_shot or case.rest_through or case.origin is not Origin.OPERATOR:
         return False
-    outlook = timedelta(minutes=case.limits.margin_window_lead_minutes)
+    outlook = _minutes(case.limits.margin_window_lead_minutes)
     return starts - case.now <= outlook and (case.expires is None or case.expires > starts)
 
 
@@ -73,8 +79,9 @@ def next_funding_event(case: Case) -> Ahead | None:
     """The next cash event, or the next accrual where cash times are not known or not asked for; None: unknown."""
     times = case.view.calendar.funding_cash_times
     if times and case.limits.quiet_basis is QuietBasis.CASH:
-        today = [datetime.combine(case.now.date(), each, case.now.tzinfo) for each in times]
-        return Ahead("funding moves cash", min(each if each > case.now else each + _DAY for each in today))
+        for at in _cash_events(times, case.now.date(), case.now.tzinfo):
+            if at > case.now:
+                return Ahead("funding moves cash", at)
     funding = case.view.market.funding
     if funding is None or funding.next_accrual is None:
         return None
@@ -84,6 +91,13 @@ def next_funding_event(case: Case) -> Ahead | None:
             return None
         at += funding.interval * ((case.now - at) // funding.interval + 1)
     return Ahead("funding accrues", at)
+
+
+@lru_cache(maxsize=16)
+def _cash_events(times: tuple[time, ...], day: date, zone: tzinfo | None) -> tuple[datetime, ...]:
+    """The moments money moves that day and the day after, in order."""
+    today = sorted(datetime.combine(day, each, zone) for each in times)
+    return (*today, *(at + _DAY for at in today))
 
 
 def margin_window(case: Case) -> Denial | None:
