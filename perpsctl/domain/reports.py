@@ -272,7 +272,10 @@ class PreviewReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceReport:
-    """Cancel and place: `placed` is None while the old order is not proven gone, or when nothing was left to place."""
+    """Cancel and place: `placed` is None while the old order is not proven gone, or when nothing was left to place.
+
+    A replacement that was denied, or whose id was used before, asked for no cancel.
+    """
 
     cancelled: CancelReport
     old_filled: Size | None

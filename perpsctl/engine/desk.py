@@ -7,7 +7,7 @@ outcome -> doubt ended by evidence, or told. What this room must never do: judge
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from perpsctl.domain.accounts import Booked, OrdersRead, RiskView
 from perpsctl.domain.errors import InvariantBroken, JournalUnavailable, UsageError
@@ -35,7 +35,7 @@ from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.outdated import JUDGE_ATTEMPTS, ViewOutdated, current
 from perpsctl.engine.reading import Reads
 from perpsctl.engine.resolver import Resolver
-from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, switch_denial
+from perpsctl.engine.sending import Judge, OutcomeUnrecorded, Sender, Sent, gate_refused, switch_denial
 from perpsctl.engine.tracking import Tracker
 from perpsctl.engine.transfers import TransferBook
 from perpsctl.engine.views import Seen, Views
@@ -46,6 +46,8 @@ DEFAULT_WAIT: Final = timedelta(seconds=20)
 READ_BACK_PAUSE: Final = timedelta(milliseconds=100)
 READ_BACK_RESTING: Final = timedelta(seconds=1)
 READ_BACK_ONE_SHOT: Final = timedelta(seconds=3)
+Verdict = Callable[[QuantizedOrder, RiskView, RiskLimits], Approved | Denied]
+T = TypeVar("T")
 _SETTLING: Final = frozenset({OrderStatus.PENDING, OrderStatus.UNRECOGNISED})
 
 
@@ -99,19 +101,38 @@ class OrderDesk:
         check_offered(intent, self._venue.capabilities)
         order = quantize(intent, self._views.product(intent.product_id))
         if intent.road is Road.ENTRY:
-            ended, notes = self._enter(order)
+            ended, notes = self._enter(order, self._sender.send)
         else:
             ended, notes = self._leave(order)
         return self._finish(order, ended, notes, wait)
 
-    def _enter(self, order: QuantizedOrder) -> tuple[Denied | Known | Sent, tuple[str, ...]]:
+    def rehearse(self, intent: OrderIntent, verdict: Verdict) -> tuple[Denied | None, tuple[str, ...]]:
+        """The denial that `verdict` has for this entry now, committed under its id; None when it would be approved.
+
+        Nothing is sent and an approval is not kept: `place` asks again. Raises what `place` raises before a send.
+        """
+        denied = self._refused_at_the_door(intent)
+        if denied is not None:
+            return denied, ()
+        check_offered(intent, self._venue.capabilities)
+        order = quantize(intent, self._views.product(intent.product_id))
+        told, notes = self._enter(order, lambda order, judge: judge(self._journal.booked()), verdict)
+        if not isinstance(told, Denied):
+            return None, notes
+        self._keep_denial(intent, order.size, told)
+        return told, notes
+
+    def _enter(
+        self, order: QuantizedOrder, deliver: Callable[[QuantizedOrder, Judge], T], verdict: Verdict = evaluate
+    ) -> tuple[T, tuple[str, ...]]:
+        """What `deliver` makes of the judge of this order; a view that was overtaken meanwhile is read again."""
         for attempt in range(JUDGE_ATTEMPTS):
             seen, before = self._entry_view(order)
             if attempt == 0:
                 seen = self._losses_explained(seen)
-            judge = self._judge(evaluate, order, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
+            judge = self._judge(verdict, order, seen.view, before, last=attempt == JUDGE_ATTEMPTS - 1)
             try:
-                return self._sender.send(order, judge), seen.notes
+                return deliver(order, judge), seen.notes
             except ViewOutdated:
                 continue
         raise InvariantBroken("the last attempt at a verdict must answer")
@@ -144,13 +165,13 @@ class OrderDesk:
 
     def _judge(
         self,
-        verdict: Callable[[QuantizedOrder, RiskView, RiskLimits], Approved | Denied],
+        verdict: Verdict,
         order: QuantizedOrder,
         view: RiskView,
         before: Booked,
         *,
         last: bool,
-    ) -> Callable[[Booked], Approved | Denied]:
+    ) -> Judge:
         def judge(booked: Booked) -> Approved | Denied:
             return verdict(order, current(view, before, booked, self._clock.now(), last=last), self._limits)
 
@@ -181,11 +202,14 @@ class OrderDesk:
             denied = Denied(denials=forbidden)
         else:
             return None
+        self._keep_denial(intent, intent.size, denied)
+        return denied
+
+    def _keep_denial(self, intent: OrderIntent, size: Size, denied: Denied) -> None:
         try:
-            self._journal.decide(intent, intent.size, lambda booked: denied)
+            self._journal.decide(intent, size, lambda booked: denied)
         except JournalUnavailable as error:  # the answer stands without its record: nothing is sent either way
             self._diagnostics.alarm("denial_unrecorded", intent_id=intent.id, problem=error.message)
-        return denied
 
     # --- endings -------------------------------------------------------------------------------------------
 

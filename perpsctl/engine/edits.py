@@ -1,21 +1,25 @@
 """Changes orders of ours: an edit is an intent of its own; a replacement waits for a proven cancel.
 
-An edit never silently becomes cancel and create, and nothing is placed while the order it replaces could still fill.
+An edit never silently becomes cancel and create. Nothing is cancelled for a replacement that would be denied, and nothing
+is placed while the order it replaces could still fill.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
+from typing import Final
 
 from perpsctl.domain.accounts import Booked, RiskView
-from perpsctl.domain.errors import InvariantBroken, UsageError
+from perpsctl.domain.errors import ExitCode, InvariantBroken, PerpsctlError, UsageError
+from perpsctl.domain.ids import IntentId, VenueOrderId
 from perpsctl.domain.numbers import Size, plain
 from perpsctl.domain.orders import (
     EditIntent,
     OrderIntent,
     OrderType,
     QuantizedEdit,
+    QuantizedOrder,
+    Road,
     SubmitOutcome,
     TimeInForce,
     Unknown,
@@ -23,16 +27,31 @@ from perpsctl.domain.orders import (
 )
 from perpsctl.domain.ports import Clock, Halts, Journal, Known, Venue
 from perpsctl.domain.quantize import quantize_edit
-from perpsctl.domain.reports import HaltState, IntentRecord, IntentStage, PlaceReport, ReplaceReport
-from perpsctl.domain.verdicts import ApprovedChange, Denial, Denied
+from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, IntentStage, PlaceReport, ReplaceReport
+from perpsctl.domain.verdicts import Approved, ApprovedChange, Denial, Denied
 from perpsctl.engine.cancels import Canceller
-from perpsctl.engine.desk import DEFAULT_WAIT, OrderDesk
+from perpsctl.engine.desk import DEFAULT_WAIT, OrderDesk, Verdict, same_terms
 from perpsctl.engine.outdated import JUDGE_ATTEMPTS, ViewOutdated, current
-from perpsctl.engine.sending import Sender, Sent, gate_refused, switch_denial
+from perpsctl.engine.sending import OutcomeUnrecorded, Sender, Sent, gate_refused, switch_denial
 from perpsctl.engine.tracking import Tracker
 from perpsctl.engine.views import Views
-from perpsctl.risk.judge import evaluate_edit
+from perpsctl.risk.judge import evaluate, evaluate_edit
 from perpsctl.risk.limits import RiskLimits
+
+NOTHING_CANCELLED: Final = CancelReport(requested=(), gone=(), still_live=(), unproven=(), problems=())
+
+
+class HalfReplaced(PerpsctlError):
+    """The old order is gone and the remainder was not placed: nothing of either rests."""
+
+    code = "half_replaced"
+    exit_code = ExitCode.PARTLY_DONE
+
+    def __init__(self, old: VenueOrderId, cause: PerpsctlError) -> None:
+        super().__init__(
+            f"order {old} is gone and what it left was not placed: {cause.message}",
+            fix="look at `perpsctl order list --all`, then place what is missing under a new id",
+        )
 
 
 class EditDesk:
@@ -123,25 +142,61 @@ class EditDesk:
     def replace(self, edit: EditIntent, *, wait: timedelta = DEFAULT_WAIT) -> ReplaceReport:
         """The old order is proven gone, then what it left unfilled is placed with the new terms under the edit's id.
 
-        Nothing is placed while the cancel is unproven, and nothing when the old order filled to the new total.
+        The new terms are judged first, as if the old order were gone: what would be denied cancels nothing. They are
+        judged again at the send. Nothing is placed while the cancel is unproven, nor when the old order filled meanwhile.
+        Raises UsageError before anything is cancelled, HalfReplaced when the remainder could not be placed after it.
         """
+        known = self._journal.intent(edit.id)
+        if known is not None:
+            return self._replaced_before(known, edit, wait)
         target, order = self._edited(edit)
         _must_rest(target)
-        forbidden = self._forbids_entries()
-        if forbidden:  # before the cancel: a replacement that cannot be placed must not cost the old order
-            raise UsageError(f"entries are not allowed here ({forbidden[0].code.value}); the old order stands")
+        terms = quantize_edit(
+            edit,
+            order,
+            self._views.product(order.product_id),
+            post_only=target.post_only,
+            reduce_only=target.reduce_only,
+        )
+        if terms.new_size == terms.filled:
+            raise UsageError(f"the order has filled {plain(terms.filled)} already: nothing would be left to place")
+        foreseen = replacement(target, edit, Size(terms.new_size - terms.filled))
+        denied, seen_notes = self._desk.rehearse(foreseen, _once_gone(edit))
+        if denied is not None:
+            notes = ("the old order stands: its replacement was denied before anything was cancelled",)
+            placed = PlaceReport(intent_id=edit.id, denied=denied, outcome=None, order=order, notes=seen_notes)
+            return ReplaceReport(cancelled=NOTHING_CANCELLED, old_filled=None, placed=placed, notes=notes)
         cancelled = self._canceller.cancel([str(edit.venue_order_id)], wait=wait)
-        final = self._venue.order(edit.venue_order_id) if edit.venue_order_id in cancelled.gone else None
+        if edit.venue_order_id not in cancelled.gone:
+            return _nothing_placed(cancelled, None, "the old order is not proven gone, so nothing was placed")
+        try:
+            return self._place_rest(target, edit, terms.new_size, cancelled, wait)
+        except (OutcomeUnrecorded, InvariantBroken):
+            raise  # the one was sent and says so itself, the other is no answer at all
+        except PerpsctlError as error:
+            raise HalfReplaced(edit.venue_order_id, error) from error
+
+    def _place_rest(
+        self, target: OrderIntent, edit: EditIntent, total: Size, cancelled: CancelReport, wait: timedelta
+    ) -> ReplaceReport:
+        final = self._venue.order(edit.venue_order_id)
         if final is None or not final.status.final:
-            note = "the old order is not proven gone, so nothing was placed"
-            return ReplaceReport(cancelled=cancelled, old_filled=None, placed=None, notes=(note,))
-        total = edit.new_size if edit.new_size is not None else order.size
-        left = Decimal(0) if total is None else total - final.filled
+            return _nothing_placed(cancelled, None, "the venue does not show how much of the old order filled")
+        left = total - final.filled
         if left <= 0:
             note = f"{plain(final.filled)} was filled already: nothing is left to place"
-            return ReplaceReport(cancelled=cancelled, old_filled=final.filled, placed=None, notes=(note,))
+            return _nothing_placed(cancelled, final.filled, note)
         placed = self._desk.place(replacement(target, edit, Size(left)), wait=wait)
         return ReplaceReport(cancelled=cancelled, old_filled=final.filled, placed=placed, notes=())
+
+    def _replaced_before(self, record: IntentRecord, edit: EditIntent, wait: timedelta) -> ReplaceReport:
+        """What became of the replacement that has this id; nothing is cancelled and nothing sent."""
+        target = self._journal.intent(edit.target)
+        if target is not None and isinstance(target.intent, OrderIntent) and isinstance(record.intent, OrderIntent):
+            if same_terms(record.intent, replacement(target.intent, edit, record.intent.size)):
+                placed = self._desk.place(record.intent, wait=wait)
+                return ReplaceReport(cancelled=NOTHING_CANCELLED, old_filled=None, placed=placed, notes=())
+        raise UsageError(f"id {edit.id} was used before for other terms; nothing was cancelled and nothing sent")
 
     def _edited(self, intent: EditIntent) -> tuple[OrderIntent, VenueOrder]:
         target = self._journal.intent(intent.target)
@@ -174,6 +229,36 @@ class EditDesk:
         )
 
 
+def _once_gone(edit: EditIntent) -> Verdict:
+    """The verdict on a replacement as it will be when the order it replaces no longer counts.
+
+    The two are never live together, so the old order's room is the new one's; whatever part of it fills before it is gone
+    is missing from the remainder, so that position and remainder add up to no more than was judged (R5).
+    """
+
+    def verdict(order: QuantizedOrder, view: RiskView, limits: RiskLimits) -> Approved | Denied:
+        return evaluate(order, without_order(view, edit.venue_order_id, edit.target), limits)
+
+    return verdict
+
+
+def without_order(view: RiskView, venue_order_id: VenueOrderId, intent_id: IntentId) -> RiskView:
+    """The view in which this order of ours, and every change of it, can fill no more."""
+    orders, booked = view.orders, view.booked_part
+    if orders is not None:
+        kept = tuple(each for each in orders.orders if each.venue_order_id != venue_order_id)
+        orders = replace(orders, orders=kept)
+    if booked is not None:
+        live = tuple(e for e in booked.live if e.venue_order_id != venue_order_id and e.intent_id != intent_id)
+        recent = tuple(each for each in booked.recent if each.intent_id != intent_id)
+        booked = replace(booked, live=live, recent=recent)
+    return replace(view, orders=orders, booked_part=booked)
+
+
+def _nothing_placed(cancelled: CancelReport, old_filled: Size | None, note: str) -> ReplaceReport:
+    return ReplaceReport(cancelled=cancelled, old_filled=old_filled, placed=None, notes=(note,))
+
+
 def same_edit(stored: EditIntent, asked: EditIntent) -> bool:
     """True when both ask for the same change."""
     return (stored.target, stored.venue_order_id, stored.new_price, stored.new_size) == (
@@ -199,5 +284,6 @@ def replacement(target: OrderIntent, edit: EditIntent, left: Size) -> OrderInten
 
 
 def _must_rest(target: OrderIntent) -> None:
-    if target.type is not OrderType.LIMIT or target.tif not in (TimeInForce.GTC, TimeInForce.GTD):
+    rests = target.type is OrderType.LIMIT and target.tif in (TimeInForce.GTC, TimeInForce.GTD)
+    if not rests or target.road is not Road.ENTRY:
         raise UsageError("only a resting limit order can be replaced")

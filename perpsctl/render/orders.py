@@ -136,7 +136,10 @@ def _opinion(preview: Preview) -> tuple[str, Cell]:
 
 
 def replaced(report: ReplaceReport) -> Answer:
-    """The old order proven gone, then the remainder placed; exit 10 while the old one is not proven gone."""
+    """The old order proven gone, then the remainder placed; exit 10 while the old one is not proven gone.
+
+    A replacement that was denied cancelled nothing, and no cancels are shown.
+    """
     gone = cancelled(report.cancelled)
     if report.placed is None:
         code = gone.exit_code
@@ -145,7 +148,7 @@ def replaced(report: ReplaceReport) -> Answer:
     new = placed(report.placed)
     return Answer(
         data={"cancelled": gone.data, "placed": new.data, "old_filled": report.old_filled},
-        blocks=[*gone.blocks, *new.blocks],
+        blocks=[*(gone.blocks if report.cancelled.requested else ()), *new.blocks],
         exit_code=new.exit_code,
         warnings=report.notes + new.warnings,
     )

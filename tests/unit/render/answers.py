@@ -151,6 +151,14 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
         "order-replace": orders.replaced(
             ReplaceReport(cancelled=cancels, old_filled=Size(Decimal("0.01")), placed=accepted, notes=(said,))
         ),
+        "order-replace-denied": orders.replaced(
+            ReplaceReport(
+                cancelled=CancelReport(requested=(), gone=(), still_live=(), unproven=(), problems=()),
+                old_filled=None,
+                placed=placed(None, why=denied),
+                notes=(said,),
+            )
+        ),
         "order-resolve": orders.resolved((record,)),
         "positions": account.positions(positions_read(a_position(coin="0.02")), {ProductId(BTC): Decimal("0.01")}),
         "positions-unbooked": account.positions(positions_read(), None),

@@ -34,7 +34,7 @@ SCHEMAS = {
     "order-accepted": "order place", "order-rejected": "order place", "order-not-sent": "order place",
     "order-unknown": "order place", "order-denied": "order place", "order-preview": "order preview", "order-list": "order list",
     "order-list-empty": "order list", "order-show": "order show", "order-show-foreign": "order show", "order-cancel": "order cancel",
-    "order-replace": "order edit", "order-resolve": "order resolve", "positions": "positions list",
+    "order-replace": "order edit", "order-replace-denied": "order edit", "order-resolve": "order resolve", "positions": "positions list",
     "positions-unbooked": "positions list", "positions-close": "positions close", "fills": "fills list", "pnl": "pnl",
     "products": "products list", "product": "products show", "book": "products book", "switch-status": "killswitch status",
     "switch-engaged": "killswitch engage", "switch-clean": "killswitch engage", "switch-kept": "killswitch release", "run": "run",
@@ -42,7 +42,7 @@ SCHEMAS = {
 }  # fmt: skip
 EXIT_CODES = {
     "order-rejected": ExitCode.REJECTED, "order-not-sent": ExitCode.UNREACHABLE, "order-unknown": ExitCode.UNKNOWN,
-    "order-denied": ExitCode.DENIED, "order-preview": ExitCode.DENIED, "order-show": ExitCode.UNKNOWN,
+    "order-denied": ExitCode.DENIED, "order-replace-denied": ExitCode.DENIED, "order-preview": ExitCode.DENIED, "order-show": ExitCode.UNKNOWN,
     "order-cancel": ExitCode.PARTLY_DONE, "order-resolve": ExitCode.UNKNOWN, "positions-close": ExitCode.PARTLY_DONE,
     "switch-engaged": ExitCode.PARTLY_DONE, "switch-kept": ExitCode.DENIED, "run-refused": ExitCode.DENIED,
     "reconcile": ExitCode.PARTLY_DONE, "journal-check": ExitCode.JOURNAL,
