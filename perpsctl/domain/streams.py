@@ -88,8 +88,9 @@ class News:
 class StreamFigures:
     """A run's streams in figures (design 10).
 
-    `uptime`: share of the time since the first complete snapshot of every channel in which each was younger than its
-    bound, read confirmations not counted; None before that snapshot. `recoveries`: from a fault seen to the proven safe
+    `uptime`: share of the time since the first complete snapshot of every channel (ten seconds after the first of them at
+    the latest: a channel that is mute from the start counts as stale) in which each was younger than its bound, read
+    confirmations not counted; None before that. `recoveries`: from a fault seen to the proven safe
     state, one each. `ages`: of the market data at each look of the loop. `dropped`: market messages pushed out.
     """
 

@@ -5,11 +5,13 @@ from decimal import Decimal
 
 from perpsctl.domain.ids import Ids
 
-__all__ = ["SAMPLES_MAX", "Recoveries", "Samples", "Uptime"]
+__all__ = ["COMPLETE_WITHIN", "SAMPLES_MAX", "Recoveries", "Samples", "Uptime"]
 
 SAMPLES_MAX = 4_096
 _MICROSECOND_NS = 1_000
 _SHARE_PLACES = Decimal("0.000001")
+COMPLETE_WITHIN = timedelta(seconds=10)  # as long as a loop may take to be set up on every socket
+_COMPLETE_WITHIN_NS = COMPLETE_WITHIN // timedelta(microseconds=1) * _MICROSECOND_NS
 
 
 class Samples:
@@ -79,13 +81,16 @@ class Recoveries:
 class Uptime:
     """In which share of the time every channel had data younger than its bound. Exact, told in order of time.
 
-    It begins with the first complete snapshot of every channel. What a gap threw away is no data, whatever its age; what
-    a lost connection told last is as old as it is. A channel the venue refuses is left out.
+    It begins with the first complete snapshot of every channel, or `COMPLETE_WITHIN` after the first of them: a channel
+    that has told nothing by then has no fresh data, and a mute one is no reason to count nothing at all. What a gap threw
+    away is no data, whatever its age; what a lost connection told last is as old as it is. A channel the venue refuses is
+    left out.
     """
 
     def __init__(self) -> None:
         self._until: dict[object, int] = {}  # until when each channel's data is fresh
         self._missing: set[object] = set()
+        self._first_ns: int | None = None  # the first complete snapshot of any channel
         self._began_ns: int | None = None
         self._settled_ns = 0
         self._fresh_ns = 0
@@ -109,6 +114,9 @@ class Uptime:
         """Data of a complete channel came."""
         if key not in self._until:
             return
+        if self._first_ns is None:
+            self._first_ns = at_ns
+        self._begin_if_late(at_ns)
         if self._began_ns is not None and at_ns > self._lowest:
             self._lowest = min(self._until.values())
             if at_ns > self._lowest:
@@ -126,7 +134,8 @@ class Uptime:
             self._lowest = min(self._lowest, at_ns)
 
     def share(self, now_ns: int) -> Decimal | None:
-        """Millionths, rounded down; None before the first complete snapshot of every channel."""
+        """Millionths, rounded down; None before it begins."""
+        self._begin_if_late(now_ns)
         if self._began_ns is None:
             return None
         self._settle(now_ns)
@@ -137,8 +146,18 @@ class Uptime:
 
     def _begin_if_complete(self, at_ns: int) -> None:
         if self._began_ns is None and not self._missing and self._until:
-            self._began_ns = self._settled_ns = at_ns
-            self._lowest = min(self._until.values())
+            self._begin(at_ns)
+
+    def _begin_if_late(self, at_ns: int) -> None:
+        if self._began_ns is not None or self._first_ns is None or not self._until:
+            return
+        if at_ns - self._first_ns >= _COMPLETE_WITHIN_NS:
+            self._missing.clear()
+            self._begin(self._first_ns + _COMPLETE_WITHIN_NS)
+
+    def _begin(self, at_ns: int) -> None:
+        self._began_ns = self._settled_ns = at_ns
+        self._lowest = min(self._until.values())
 
     def _settle(self, at_ns: int) -> None:
         if self._began_ns is None or at_ns <= self._settled_ns:

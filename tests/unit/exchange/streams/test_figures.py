@@ -22,6 +22,18 @@ def test_there_is_no_uptime_before_every_channel_was_complete() -> None:
     assert uptime.share(10 * S) == 1
 
 
+def test_W5_a_channel_mute_from_the_start_counts_as_stale_and_not_as_nothing() -> None:
+    uptime = Uptime()
+    uptime.watch("book")
+    uptime.watch("mute")
+    for second in range(1, 31):
+        uptime.fresh("book", second * S, 2 * S)
+    assert uptime.share(31 * S) == 0
+    uptime.fresh("mute", 31 * S, 100 * S)
+    uptime.fresh("book", 31 * S, 100 * S)
+    assert uptime.share(51 * S) == Decimal("0.5")  # it began ten seconds after the book
+
+
 def test_a_channel_that_is_late_costs_the_time_beyond_its_bound() -> None:
     uptime = Uptime()
     uptime.watch("a")
@@ -51,11 +63,11 @@ def test_a_channel_the_venue_refuses_is_left_out() -> None:
 
 def reference(moments: dict[str, list[int]], bound: int, end: int) -> Decimal | None:
     """Second by second: whole seconds make it exact."""
-    began = max((times[0] for times in moments.values() if times), default=0)
-    if any(not times for times in moments.values()):
+    firsts = [times[0] for times in moments.values() if times]
+    if not firsts:
         return None
-    if end <= began:
-        return Decimal(1)
+    late = min(firsts) + 10
+    began = min(late, max(firsts)) if len(firsts) == len(moments) else late
     fresh = 0
     for second in range(began, end):
         fresh += all(any(at <= second < at + bound for at in times) for times in moments.values())
