@@ -12,8 +12,9 @@ import typer
 from typer.exceptions import TyperException
 
 from perpsctl.commands import checks, config, journal, killswitch, limits, order, positions, products, run, sim, watch
-from perpsctl.commands.globals import REPORTS, Invocation, VersionOption, begin, new_group, with_globals
+from perpsctl.commands.globals import REPORTS, VersionOption, new_group, with_globals
 from perpsctl.commands.help import LOOK, PROVE, SET_UP, TRADE
+from perpsctl.commands.invocation import Invocation, begin
 from perpsctl.commands.output import write_error
 from perpsctl.domain.errors import ExitCode, InvariantBroken, PerpsctlError, UsageError
 from perpsctl.domain.text import shown

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from perpsctl.commands.globals import OutputFormat, command, globals_of
+from perpsctl.commands.globals import command, globals_of
+from perpsctl.commands.invocation import OutputFormat
 from perpsctl.commands.output import finish, talk
 from perpsctl.commands.toolkits import open_toolkit
 

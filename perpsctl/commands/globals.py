@@ -6,67 +6,22 @@ They are declared once, as `Annotated` aliases, and joined to each command's sig
 import functools
 import inspect
 import json
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from perpsctl import __version__
 from perpsctl.commands import help as help_layout
+from perpsctl.commands.invocation import OutputFormat, wants_document
 from perpsctl.domain.errors import UsageError
 
 _KEY = "perpsctl.globals"
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-class OutputFormat(StrEnum):
-    """How results are written to stdout."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    MARKDOWN = "markdown"
-    JUNIT = "junit"  # reports of checks only
-
-
 REPORTS = frozenset({"probe", "preflight"})  # the commands that have a JUnit form
-
-
-@dataclass(slots=True)
-class Invocation:
-    """One command line from its first word to its ending: which form it wants, and whether its answer is out."""
-
-    output: OutputFormat = OutputFormat.TABLE
-    answered: bool = False
-
-
-invocation: ContextVar[Invocation] = ContextVar("perpsctl.invocation")
-
-
-def begin(arguments: Sequence[str]) -> Invocation:
-    """A new invocation; the form is the last --format on the line, also when the line cannot be parsed."""
-    wanted = OutputFormat.TABLE
-    words = list(arguments)
-    for position, word in enumerate(words):
-        text = word.partition("=")[2] if word.startswith("--format=") else ""
-        if word == "--":
-            break
-        if word == "--format" and position + 1 < len(words):
-            text = words[position + 1]
-        if text in set(OutputFormat):
-            wanted = OutputFormat(text)
-    begun = Invocation(output=wanted)
-    invocation.set(begun)
-    return begun
-
-
-def wants_document() -> bool:
-    """True when a machine reads the answer: then every ending is a document."""
-    found = invocation.get(None)
-    return found is not None and found.output in (OutputFormat.JSON, OutputFormat.JSONL)
 
 
 @dataclass(slots=True)

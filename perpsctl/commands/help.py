@@ -5,6 +5,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from perpsctl.commands.invocation import wants_document
+
 SHARED_TITLE = "Options of every command"
 TRADE, LOOK, PROVE, SET_UP = PANELS = ("Trade", "Look", "Stop and prove", "Set up")  # the root's headings, in order
 
@@ -81,8 +83,6 @@ class Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Without anything typed: help. At the root that is an answer (0), below it a subcommand is missing (2)."""
-        from perpsctl.commands.globals import wants_document
-
         if args or ctx.resilient_parsing or wants_document():
             return super().parse_args(ctx, args)
         root = ctx.parent is None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from perpsctl.commands.globals import Globals, Invocation, OutputFormat, globals_of, invocation
+from perpsctl.commands.globals import Globals, globals_of
+from perpsctl.commands.invocation import Invocation, OutputFormat, invocation
 from perpsctl.domain.errors import OffGrid, PerpsctlError
 from perpsctl.domain.text import shown
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from perpsctl.commands.globals import Globals, OutputFormat, invocation
+from perpsctl.commands.globals import Globals
+from perpsctl.commands.invocation import OutputFormat, invocation
 from perpsctl.commands.output import told_line
 from perpsctl.domain.errors import ExitCode
 

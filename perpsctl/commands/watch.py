@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from perpsctl.commands import inputs, viewing
-from perpsctl.commands.globals import OutputFormat, command, globals_of
+from perpsctl.commands.globals import command, globals_of
+from perpsctl.commands.invocation import OutputFormat
 from perpsctl.commands.output import finish
 from perpsctl.commands.run import ForOption, IntervalOption, ProductOption
 from perpsctl.commands.toolkits import open_toolkit
