@@ -56,6 +56,8 @@ def placed(report: PlaceReport, *, what: str = "order") -> Answer:
 
 def _evidence(report: PlaceReport) -> tuple[tuple[str, Cell], ...]:
     rows: list[tuple[str, Cell]] = []
+    if isinstance(report.outcome, Rejected) and report.outcome.message not in ("", report.outcome.reason):
+        rows.append(("reason", word(report.outcome.message)))
     if report.outcome is not None and report.outcome.evidence:
         rows.append(("evidence", word(report.outcome.evidence)))
     if report.replayed:

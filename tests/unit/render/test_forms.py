@@ -18,7 +18,7 @@ import pytest
 from perpsctl.domain.errors import ExitCode, UsageError, VenueUnreachable
 from perpsctl.domain.market import FundingTerms, PriceLimits
 from perpsctl.domain.numbers import Notional, Price
-from perpsctl.domain.orders import OrderType, Preview
+from perpsctl.domain.orders import OrderType, Preview, Rejected
 from perpsctl.domain.reports import CancelReport, PlaceReport, PreviewReport
 from perpsctl.exchange.endings import impossible
 from perpsctl.render import envelope, exchange, markdown, market, orders, terminal
@@ -289,3 +289,13 @@ def test_a_venue_without_margin_windows_shows_none_and_its_own_figures_instead()
     document = json.loads(as_json(answer, "product"))
     assert document["data"]["product"]["price_limits"] == {"lowest": "59100", "highest": "60900"}
     assert invalid(document) == []
+
+
+def test_a_rejection_shows_the_venues_words_and_not_only_their_name() -> None:
+    refused = Rejected(
+        reason="scope_exceeded", message="13021: the key may not do this; use another key", evidence="reply 1"
+    )
+    answer = orders.placed(PlaceReport(intent_id=INTENT, denied=None, outcome=refused, order=None, notes=()))
+    assert re.search(
+        r"^reason +13021: the key may not do this; use another key$", as_table(answer.blocks, 80), re.MULTILINE
+    )
