@@ -102,11 +102,12 @@ def _attest(
     ctx: typer.Context, held: "Engaged", reason: str, by: str, flatten: bool, wait: timedelta
 ) -> "EngageReport | str":
     """The attestation of one profile, or why there is none; one profile's trouble never stops another's."""
-    from perpsctl.commands.toolkits import open_toolkit
+    from perpsctl.commands.toolkits import open_toolkit, tell_patience
     from perpsctl.domain.errors import PerpsctlError
 
     try:
         with open_toolkit(ctx, profile=held.profile, way_out=True) as toolkit:
+            tell_patience(ctx, toolkit)
             return toolkit.killswitch.engage(reason=reason, by=by, flatten=flatten, wait=wait, latched=held)
     except PerpsctlError as error:
         return f"{error.message}; {error.fix}" if error.fix else error.message

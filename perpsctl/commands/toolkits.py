@@ -91,3 +91,14 @@ def tell_doubt(ctx: typer.Context, toolkit: "Toolkit", wait: timedelta) -> None:
             )
 
     toolkit.diagnostics.watch(heard)
+
+
+def tell_patience(ctx: typer.Context, toolkit: "Toolkit") -> None:
+    """Whoever waits for the switch hears on stderr why it takes longer, each time it does."""
+    doing = {"cancels_go_on": "cancelling", "read_back_goes_on": "reading back"}
+
+    def heard(event: str, facts: dict[str, object]) -> None:
+        if event in doing:
+            talk(ctx, f"{toolkit.profile.name}: {facts['because']}: {doing[event]} for up to {facts['seconds']} s more")
+
+    toolkit.diagnostics.watch(heard)

@@ -30,6 +30,7 @@ from perpsctl.domain.ports import EventKind, Gate, Sighting, Sought, Venue
 from perpsctl.domain.products import Environment, VenueId
 from perpsctl.domain.reports import BreakClass, HaltState, IntentRecord, IntentStage
 from perpsctl.domain.sides import Side
+from perpsctl.engine.losses import losses_now
 from perpsctl.engine.strategies import load
 from perpsctl.engine.supervisor import RunOptions, Supervisor
 from perpsctl.exchange.credentials import Credentials
@@ -38,6 +39,7 @@ from perpsctl.exchange.hosts import endpoint_for
 from perpsctl.exchange.transport import ExchangeRecord
 from perpsctl.journal.lease import Holder, RowLease
 from perpsctl.risk.limits import RiskLimits
+from perpsctl.risk.loss import exceeds
 from perpsctl.simulator.inprocess import GLOBAL_ORIGIN, InProcessAdapter
 from perpsctl.simulator.orders import ConfigKind, Configuration, OrderRequest, PlacementSource
 from perpsctl.simulator.orders import Side as TheirSide
@@ -466,6 +468,31 @@ def leave_once_reconciled(gateway: Gateway) -> None:
     if gateway.asked.to("get_transaction_log") and len(gateway.asked) > 40:
         gateway.asked.after = lambda: None
         gateway.embedded.exchange.control.move_money(Decimal(-100_000))
+
+
+def breach_now(gateway: Gateway) -> bool:
+    """As `pnl` and a release after a breach work it out, with no loop running."""
+    engine = gateway.engine
+    reading = losses_now(gateway.venue.account, gateway.journal, engine.views, engine.reconciler.transfers)
+    assert (reading.missing, reading.unmarked) == ((), ())
+    return any(exceeds(window, gateway.limits.daily_loss_max_share) for window in reading.windows)
+
+
+def test_a_withdrawal_with_no_loop_running_is_no_standing_breach(gateway: Gateway) -> None:
+    baseline(gateway)
+    assert not breach_now(gateway)
+    gateway.embedded.exchange.control.move_money(Decimal(-100_000))
+    assert not breach_now(gateway)
+    assert len(gateway.journal.events(kind=EventKind.TRANSFER)) == 1
+    gateway.embedded.exchange.control.set_balance(usdc=Decimal(800_000))
+    assert breach_now(gateway), "a loss beside it still is one"
+
+
+def test_L5_a_breach_whose_books_cannot_be_read_is_not_worked_out(gateway: Gateway) -> None:
+    baseline(gateway)
+    gateway.arm("N7", operation="get_transaction_log", count=None)
+    with pytest.raises(VenueUnreachable):
+        breach_now(gateway)
 
 
 def test_a_real_loss_of_the_same_size_halts(gateway: Gateway) -> None:

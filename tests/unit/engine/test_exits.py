@@ -262,3 +262,15 @@ def test_an_outcome_that_cannot_be_recorded_stops_the_exit_and_is_told(house: Ho
     report = house.engine.exits.flatten([PRODUCT], wait=WAIT)
     assert len(house.venue.submitted) == 1
     assert any("did not record it" in problem for problem in report.exits[0].problems)
+
+
+def test_products_that_will_not_close_share_the_time(house: House) -> None:
+    house.venue.specs[ProductId(ETH)] = a_product(product_id=ETH, alias="ETH-PERP", base="ETH", contract_size="0.1")
+    holding(house, "0.05")
+    holding(house, "-1", ETH)
+    house.venue.ioc_liquidity = Decimal(0)
+    began = house.clock.now()
+    first, second = house.engine.exits.flatten(wait=timedelta(seconds=2)).exits
+    assert house.clock.now() - began <= timedelta(seconds=2)
+    assert abs(len(first.orders) - len(second.orders)) <= 1
+    assert len(second.orders) > 1

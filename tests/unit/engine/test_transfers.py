@@ -9,6 +9,7 @@ from perpsctl.domain.accounts import EquityMark, Transfer
 from perpsctl.domain.errors import VenueUnreachable
 from perpsctl.domain.numbers import Notional
 from perpsctl.domain.reports import BreakClass
+from perpsctl.engine.losses import losses_now
 from perpsctl.engine.reading import Reads
 from perpsctl.engine.transfers import TransferBook
 from tests.unit.engine.conftest import House
@@ -77,6 +78,14 @@ def test_a_row_listed_late_is_still_booked(house: House) -> None:
     assert held.update() == ()
     house.venue.books_ = [late]
     assert [each.id for each in held.update()] == ["USDC:1"]
+
+
+def test_the_account_is_read_after_the_books_so_that_what_leaves_in_between_counts_as_a_loss(house: House) -> None:
+    marked(house)
+    house.venue.books_ = []
+    engine = house.engine
+    losses_now(house.venue.account, house.journal, engine.views, engine.reconciler.transfers)
+    assert house.venue.calls.index("transfers") < house.venue.calls.index("account")
 
 
 def test_I6_reconcile_names_a_transfer_once(house: House) -> None:
