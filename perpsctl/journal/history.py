@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Row as DatabaseRow
 from sqlalchemy import Select, bindparam, select
 
 from perpsctl.domain.ids import AccountKey, FillId, IntentId, VenueOrderId
@@ -61,11 +60,9 @@ _OWNER = (
 )
 
 
-def as_row(found: DatabaseRow[Any]) -> Row:
+def as_row(found: Sequence[Any]) -> Row:
     """A row as the chain and the fold know it."""
-    seq, account, kind, at, intent_id, venue_order_id, ref, occurred, payload, prev, hash_ = cast(
-        tuple[Any, ...], found
-    )
+    seq, account, kind, at, intent_id, venue_order_id, ref, occurred, payload, prev, hash_ = found
     return Row(
         seq=seq,
         account=account,
@@ -84,12 +81,12 @@ def as_row(found: DatabaseRow[Any]) -> Row:
 def rows_since(database: Database, seq: int) -> Iterator[Row]:
     """Every row from `seq` on, read in pages."""
     while True:
-        page = database.rows(SINCE, {"seq": seq})
+        page = database.often(SINCE, {"seq": seq})
         for found in page:
             yield as_row(found)
         if len(page) < PAGE:
             return
-        seq = page[-1].seq + 1
+        seq = page[-1][0] + 1
 
 
 class History:

@@ -31,6 +31,9 @@ HALF_FOLDED = (
 )
 
 
+_INSERT = insert(events)
+
+
 class Batch:
     """Rows being added in one transaction, each sealed onto the one before."""
 
@@ -113,7 +116,8 @@ class Log:
             yield batch
             if batch.rows:
                 self.database.step("insert")
-                self.database.execute(insert(events), [_values(row) for row in batch.rows])
+                for row in batch.rows:
+                    self.database.often(_INSERT, _values(row), verb="written")
         try:
             for row in batch.rows:
                 self.state.apply(row)
