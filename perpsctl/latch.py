@@ -1,6 +1,6 @@
-"""The kill switch's latch file and the gate every sender passes; found from the profile's name alone.
+"""The kill switch's latch file, and the door to the gate every sender passes; found from the profile's name alone.
 
-Standard library, `places` and the error tree only: `killswitch engage` has its latch durable on disk before anything that
+Standard library, `gate`, `places` and the error tree only: `killswitch engage` has its latch durable on disk before anything that
 speaks HTTP, signs, reads settings or opens a database is imported (a test holds it). Whatever cannot be read counts as
 engaged, an engagement that did not become durable says so, and nothing here ever opens the gate by mistake.
 
@@ -15,7 +15,6 @@ import fcntl
 import json
 import os
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,23 +22,39 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from zlib import crc32
 
 from perpsctl.domain.errors import ConfigError, ExitCode, PerpsctlError
+from perpsctl.gate import LOCK_FILE, SENDERS_MAY_TAKE_MS, FileGate, GateClosed, close, holds, lock_within
 from perpsctl.places import known_profiles, private_folder, profile_folder
+
+__all__ = [
+    "CHANGE_LOCK",
+    "GATE_FILE",
+    "HISTORY_FILE",
+    "LARGEST_LATCH",
+    "LATCH_FILE",
+    "LATER_KEPT",
+    "SENDERS_MAY_TAKE_MS",
+    "Engaged",
+    "FileGate",
+    "GateClosed",
+    "Latch",
+    "LatchFacts",
+    "LatchState",
+    "LatchTrouble",
+    "engage_every",
+    "last_resort",
+]
 
 LATCH_FILE = "killswitch.latch"
 HISTORY_FILE = "killswitch.history"
 CHANGE_LOCK = "killswitch.lock"
 GATE_FILE = "gate.lock"
-SENDERS_MAY_TAKE_MS = 1000  # design 7: engage waits this long for senders, then names them
 LARGEST_LATCH = 65_536
 LATER_KEPT = 20
 
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_LOCK_FILE = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-_BUSY = frozenset({errno.EWOULDBLOCK, errno.EACCES})
 _serial = count()
 
 
@@ -93,15 +108,6 @@ class Engaged:
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateClosed:
-    """`quiet`: every send begun before the latch has handed over its last byte. Else who is stuck, or why unknown."""
-
-    quiet: bool
-    stuck: tuple[str, ...] = ()
-    trouble: str = ""
-
-
 class Latch:
     """The latch and the gate of one profile."""
 
@@ -119,7 +125,7 @@ class Latch:
     def state(self) -> LatchFacts:
         """The latch as it stands; never raises: what cannot be read is UNREADABLE, which counts as engaged."""
         found = _read_latch(self._latch)
-        if found.state is LatchState.RELEASED and _holds(self._last_resort):
+        if found.state is LatchState.RELEASED and holds(self._last_resort):
             return _read_latch(self._last_resort)
         return found
 
@@ -170,7 +176,7 @@ class Latch:
                     raise LatchTrouble(f"the latch cannot be read ({seen.trouble})")
                 self._keep_release(seen, reason, by, at)
                 self._latch.unlink(missing_ok=True)
-                if _holds(self._last_resort):
+                if holds(self._last_resort):
                     self._last_resort.unlink()
                 _sync_folder(self.folder)
         except OSError as trouble:
@@ -179,27 +185,13 @@ class Latch:
             raise LatchTrouble("the kill switch was engaged again meanwhile")
         return seen
 
-    def gate(self, *, switch_road: bool = False) -> "FileGate":
+    def gate(self, *, switch_road: bool = False) -> FileGate:
         """The gate for one send; `switch_road` is the switch's own way out and passes although engaged."""
         return FileGate(self.folder / GATE_FILE, self._latch, self._last_resort, switch_road=switch_road)
 
     def close_gate(self, wait_ms: int = SENDERS_MAY_TAKE_MS) -> GateClosed:
         """Waits until no sender that passed the gate before the latch is still sending; call it after `engage`."""
-        path = self.folder / GATE_FILE
-        deadline = time.monotonic() + wait_ms / 1000
-        try:
-            while True:
-                held = os.open(path, _LOCK_FILE, 0o600)
-                try:
-                    if _try_lock(held, fcntl.LOCK_EX) and _still_there(held, path):
-                        return GateClosed(quiet=True)
-                    if time.monotonic() >= deadline:
-                        return GateClosed(quiet=False, stuck=_holders_of(held))
-                finally:
-                    os.close(held)
-                time.sleep(0.0005)
-        except OSError as trouble:
-            return GateClosed(quiet=False, trouble=f"the gate's lock cannot be used: {trouble}")
+        return close(self.folder / GATE_FILE, wait_ms)
 
     def _engage_in_folder(self, reason: str, by: str, at: datetime, problems: list[str]) -> tuple[bool, bool]:
         """(durable, first): a complete latch, else an empty one; an existing one is kept and synced again."""
@@ -296,8 +288,8 @@ class Latch:
         held = -1
         try:
             try:
-                held = os.open(self.folder / CHANGE_LOCK, _LOCK_FILE, 0o600)
-                locked = _lock_within(held, fcntl.LOCK_EX, wait_ms)
+                held = os.open(self.folder / CHANGE_LOCK, LOCK_FILE, 0o600)
+                locked = lock_within(held, fcntl.LOCK_EX, wait_ms)
             except OSError:
                 if needed:
                     raise
@@ -330,100 +322,15 @@ def engage_every(
     return answers
 
 
-class FileGate:
-    """The gate of one profile over flock; each entry has a descriptor of its own, so threads and forks do not mix.
-
-    A refused sender looks before it locks, so that a crowd of them cannot keep an engage waiting.
-    """
-
-    __slots__ = ("_held", "_last_resort", "_latch", "_path", "_switch_road")
-
-    def __init__(self, path: Path, latch: Path, last_resort_: Path, *, switch_road: bool) -> None:
-        self._path = str(path)
-        self._latch = str(latch)
-        self._last_resort = str(last_resort_)
-        self._switch_road = switch_road
-        self._held: list[int] = []
-
-    def __enter__(self) -> None:
-        if not self._switch_road and os.path.lexists(self._latch):
-            raise _shut("the kill switch is engaged")
-        held = self._lock()
-        try:
-            self._look()  # the look that counts: engage cannot come between it and the last byte (R1)
-        except BaseException:
-            _unlock(held)
-            raise
-        self._held.append(held)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _unlock(self._held.pop())
-
-    def _lock(self) -> int:
-        deadline: float | None = None
-        while True:
-            try:
-                held = os.open(self._path, _LOCK_FILE, 0o600)
-            except OSError as trouble:
-                raise _shut(f"the gate's lock cannot be opened: {trouble.strerror}") from None
-            try:
-                if _try_lock(held, fcntl.LOCK_SH) and _still_there(held, self._path):
-                    return held
-            except OSError as trouble:  # a network file system without locks (D12)
-                os.close(held)
-                raise _shut(f"the gate's lock cannot be used here: {trouble.strerror}") from None
-            os.close(held)
-            now = time.monotonic()
-            deadline = now + SENDERS_MAY_TAKE_MS / 1000 if deadline is None else deadline
-            if now >= deadline:
-                raise _shut("the gate stays locked: a kill switch is being engaged")
-            time.sleep(0.0005)
-            self._look()
-
-    def _look(self) -> None:
-        """One lstat each: whatever stands at the latch's name shuts the gate, readable or not."""
-        if self._switch_road:
-            return
-        try:
-            os.lstat(self._latch)
-        except FileNotFoundError:
-            pass
-        except OSError as trouble:
-            raise _shut(f"the kill switch cannot be read: {trouble.strerror}") from None
-        else:
-            raise _shut("the kill switch is engaged")
-        if _holds(self._last_resort):
-            raise _shut("the kill switch is engaged (in memory)")
-
-
 def last_resort(profile: str, folder: Path) -> Path:
     """Where a latch goes when the folder takes no file. A collision of names could only shut a gate, never open one."""
     memory = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path("/tmp")  # noqa: S108 - owner checked, O_EXCL
     return memory / f"perpsctl-{crc32(os.fsencode(folder)):08x}-{profile}.latch"
 
 
-def _shut(reason: str) -> Exception:
-    """GateShut of the ports, imported only now: the ports load the whole domain, which engaging must not wait for."""
-    from perpsctl.domain.ports import GateShut
-
-    return GateShut(reason)
-
-
-def _holds(path: Path | str) -> bool:
-    """True when something of ours (or root's) stands there, or when that cannot be told."""
-    try:
-        return os.lstat(path).st_uid in (os.geteuid(), 0)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-
-
 def _is_ours(path: Path) -> bool:
     """True only when a file of ours (or root's) is provably there."""
-    return os.path.lexists(path) and _holds(path)
+    return os.path.lexists(path) and holds(path)
 
 
 def _read_latch(path: Path) -> LatchFacts:
@@ -533,64 +440,3 @@ def _sync_upwards(folder: Path) -> None:
     for above in list(folder.parents)[:3]:
         with suppress(OSError):
             _sync_folder(above)
-
-
-def _try_lock(held: int, kind: int) -> bool:
-    try:
-        fcntl.flock(held, kind | fcntl.LOCK_NB)
-    except OSError as trouble:
-        if trouble.errno in _BUSY:
-            return False
-        raise
-    return True
-
-
-def _lock_within(held: int, kind: int, wait_ms: int) -> bool:
-    deadline = time.monotonic() + wait_ms / 1000
-    while not _try_lock(held, kind):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.001)
-    return True
-
-
-def _unlock(held: int) -> None:
-    """Unlocked by name and not only closed: a forked child may still hold a copy of the descriptor."""
-    try:
-        fcntl.flock(held, fcntl.LOCK_UN)
-    finally:
-        os.close(held)
-
-
-def _still_there(held: int, path: Path | str) -> bool:
-    """False when the locked file is no longer the one under this name: its lock would exclude nobody."""
-    mine = os.fstat(held)
-    try:
-        named = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return mine.st_ino == named.st_ino and mine.st_dev == named.st_dev
-
-
-def _holders_of(held: int) -> tuple[str, ...]:
-    """The processes that hold the lock, as the kernel tells them; `a sender` where it does not tell."""
-    mine = os.fstat(held)
-    wanted = f"{os.major(mine.st_dev):02x}:{os.minor(mine.st_dev):02x}:{mine.st_ino}"
-    found: set[str] = set()
-    try:
-        lines = Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return ("a sender",)
-    for line in lines:
-        words = line.split()
-        if len(words) > 5 and words[1] == "FLOCK" and words[5] == wanted:
-            found.add(_process(words[4]))
-    return tuple(sorted(found)) or ("a sender",)
-
-
-def _process(pid: str) -> str:
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return f"process {pid}"
-    return f"process {pid} ({name})"

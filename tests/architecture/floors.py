@@ -14,7 +14,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "domain": frozenset(),
     # where things live on disk; beside the latch it is all that loads before the switch is durable
     "places": frozenset({"domain"}),
-    "latch": frozenset({"places", "domain"}),
+    "gate": frozenset({"domain"}),  # what the latch shuts; everybody else passes it by the latch's door
+    "latch": frozenset({"gate", "places", "domain"}),
     "wire": frozenset({"domain"}),
     # siblings, strangers to one another; bootstrap introduces them
     "exchange": frozenset({"wire", "domain"}),
@@ -55,7 +56,7 @@ ARROWS: dict[str, frozenset[str]] = {
 WING = "simulator"
 WING_COMMAND_PREFIX = f"{PACKAGE}.commands.sim"
 
-STDLIB_ONLY = frozenset({"", "domain", "places", "latch"})
+STDLIB_ONLY = frozenset({"", "domain", "places", "gate", "latch"})
 
 # A library's exceptions stay in the room that imports it.
 LIBRARY_HOMES: dict[str, frozenset[str]] = {

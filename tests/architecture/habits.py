@@ -46,9 +46,9 @@ OUTSIDE = frozenset(
 )
 OUTSIDE_MODULES = ("random.", "secrets.")
 SEEDED = "random.Random"  # with a seed: what the simulator's core is made of
-# The latch may not import the ports (standard library only, loaded before everything), yet its wait for the
+# The gate may not import the ports (standard library only, loaded before everything), yet its wait for the
 # gate is bounded in time.
-PARDONS = {"perpsctl.latch": frozenset({"time.monotonic", "time.sleep"})}
+PARDONS = {"perpsctl.gate": frozenset({"time.monotonic", "time.sleep"})}
 
 
 def float_violations(modules: Iterable[Module]) -> list[str]:

@@ -87,7 +87,7 @@ def test_what_a_module_says_it_exports_is_there() -> None:
         (outside_violations, "perpsctl.exchange.client", "import random\nr = random.Random(7)"),
         (outside_violations, "perpsctl.simulator.market", "import random\nr = random.Random()"),
         (outside_violations, "perpsctl.simulator.market", "import random\nr = random.uniform(1, 2)"),
-        (outside_violations, "perpsctl.latch", "import time\ntime.time()"),
+        (outside_violations, "perpsctl.gate", "import time\ntime.time()"),
         (export_violations, "perpsctl.domain.orders", "__all__ = ['Order']\ndef f():\n    Order = 1"),
         (export_violations, "perpsctl.domain.orders", "__all__ = ['A', 'A']\nA = 1"),
     ],
@@ -121,7 +121,7 @@ def test_an_offence_is_named_with_its_place(check: Checker, name: str, source: s
             "perpsctl.simulator.market",
             "import random\ndef f(rng: random.Random) -> None: ...\nr = random.Random(7)",
         ),
-        (outside_violations, "perpsctl.latch", "import time\ntime.monotonic()"),
+        (outside_violations, "perpsctl.gate", "import time\ntime.monotonic()"),
         (export_violations, "perpsctl.domain.orders", "from typing import Any\n__all__ = ['A']\nA: Any = 1"),
     ],
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from perpsctl import latch as latch_room
+from perpsctl import gate as gate_room
 from perpsctl.domain.ports import GateShut
 from perpsctl.latch import GATE_FILE, Latch
 
@@ -196,7 +196,7 @@ def test_a_lock_that_was_replaced_excludes_nobody_and_is_not_trusted(
     latch: Latch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = latch.folder / GATE_FILE
-    real = latch_room._try_lock
+    real = gate_room._try_lock
     swapped: list[int] = []
 
     def lock_then_swap(held: int, kind: int) -> bool:
@@ -207,7 +207,7 @@ def test_a_lock_that_was_replaced_excludes_nobody_and_is_not_trusted(
             path.touch()
         return taken
 
-    monkeypatch.setattr(latch_room, "_try_lock", lock_then_swap)
+    monkeypatch.setattr(gate_room, "_try_lock", lock_then_swap)
     with latch.gate():
         assert not latch.close_gate(wait_ms=5).quiet  # the gate is held on the file that is there now
 
@@ -216,15 +216,15 @@ def test_an_engage_between_the_first_look_and_the_lock_is_seen_R1(
     latch: Latch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look that counts is the one under the lock."""
-    real = latch_room._try_lock
+    real = gate_room._try_lock
 
     def engage_then_lock(held: int, kind: int) -> bool:
-        monkeypatch.setattr(latch_room, "_try_lock", real)
+        monkeypatch.setattr(gate_room, "_try_lock", real)
         assert latch.engage(reason="just now", by="test", at=AT).durable
         assert latch.close_gate().quiet
         return real(held, kind)
 
-    monkeypatch.setattr(latch_room, "_try_lock", engage_then_lock)
+    monkeypatch.setattr(gate_room, "_try_lock", engage_then_lock)
     with pytest.raises(GateShut):
         latch.gate().__enter__()
     assert latch.close_gate(wait_ms=0).quiet  # and it left no lock behind
@@ -233,7 +233,7 @@ def test_an_engage_between_the_first_look_and_the_lock_is_seen_R1(
 def test_a_sender_that_meets_a_closing_gate_is_refused_in_bounded_time(
     latch: Latch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latch_room, "SENDERS_MAY_TAKE_MS", 30)
+    monkeypatch.setattr(gate_room, "SENDERS_MAY_TAKE_MS", 30)
     held = os.open(latch.folder / GATE_FILE, os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
