@@ -19,7 +19,8 @@ from perpsctl.exchange.streams.book import LiveBook
 from perpsctl.exchange.streams.channels import Channel
 from perpsctl.exchange.streams.gaps import Continuity, TradeSequence
 from perpsctl.exchange.streams.global_books import GlobalBooks
-from perpsctl.exchange.streams.live import Host, LiveStreams
+from perpsctl.exchange.streams.hosts import Host
+from perpsctl.exchange.streams.live import LiveStreams
 from perpsctl.exchange.streams.mailbox import Event
 from perpsctl.exchange.streams.memory import Orders, Seen
 from perpsctl.exchange.streams.order_road import USER_CHANNELS, USER_HINTS
@@ -181,7 +182,7 @@ class GlobalStreams(LiveStreams):
         assert product_id is not None
         self._marks[product_id] = mark_from(ticker, product_id, event.arrived)
         self._heard(channel, event)
-        self._is_complete(channel, event.arrived_ns)
+        self._faults.complete(channel, event.arrived_ns)
 
     def _tape_told(self, channel: Channel, trades: tuple[TapeTrade, ...], event: Event) -> None:
         """Trades missing from the tape are counted; nothing is built from it that could be thrown away."""

@@ -4,23 +4,15 @@ Each method first works off what has arrived, in the order of arrival over all c
 decoding, books and judgement happen here. A gap costs what was built from it, and a new snapshot is asked for at most
 once a second, ever slower while it keeps happening. A message is a hint; nothing here proves anything about an order.
 
-What each figure means (design 10), where `domain.streams` leaves it open:
-- uptime: exact. A channel has fresh data from a message until its bound later, also when its connection was lost
-  meanwhile (age decides, not the state of a socket); a gap throws the data away at once. Refused channels are left out.
-- recoveries: a lost connection is one fault, safe when each of its channels is live again and, where it carries orders,
-  the engine has settled after that. A gap is one, safe when what it cost is live again (orders: and settled). A channel
-  that was stale is one, from its bound to its next message or confirmation. Every one up to 4,096, then a fair sample
-  that always holds the longest.
-- ages: of each product's book at each `take`; every one up to 4,096, then a fair sample with the oldest.
+What each figure means (design 10), where `domain.streams` leaves it open: uptime and recoveries are told in `faults`; ages
+are of each product's book at each `take`, every one up to 4,096, then a fair sample with the oldest.
 """
 
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
-from typing import Protocol
 
 from perpsctl.domain.ids import Ids, ProductId
 from perpsctl.domain.market import BookView, Mark
@@ -29,77 +21,27 @@ from perpsctl.domain.products import MOST_LEVELS, Product
 from perpsctl.domain.streams import ChannelHealth, ChannelState, News, NewsKind, StreamFigures, StreamPart
 from perpsctl.exchange.streams.book import BookState, LiveBook
 from perpsctl.exchange.streams.channels import Channel, Key
-from perpsctl.exchange.streams.figures import Recoveries, Samples, Uptime
+from perpsctl.exchange.streams.faults import Faults
+from perpsctl.exchange.streams.figures import Samples
 from perpsctl.exchange.streams.grid import BookFault
+from perpsctl.exchange.streams.hosts import Host
 from perpsctl.exchange.streams.keeper import NOTHING, SLICE, nanoseconds
-from perpsctl.exchange.streams.mailbox import Event, EventKind, Mailbox
+from perpsctl.exchange.streams.mailbox import Event, EventKind
 from perpsctl.exchange.streams.newsbox import NewsBox
 from perpsctl.exchange.streams.states import SocketState
 from perpsctl.wire.guard import WireError
 
-__all__ = ["Host", "LiveStreams", "Source", "SourceFacts"]
+__all__ = ["LiveStreams"]
 
 TAKEN_AT_ONCE = 20_000  # more than a mailbox holds
 STEPS_AT_ONCE = 20_000
 ASK_AFTER = timedelta(seconds=1)  # a new snapshot is asked for at most this often, doubling
 ASK_AFTER_MAX = timedelta(seconds=8)
 SNAPSHOT_WITHIN = timedelta(seconds=5)  # a subscription that begins with nothing is made anew
-CALM_AFTER = timedelta(seconds=10)  # a book that stayed live so long had nothing to do with the last gap
 COMPARED_LEVELS = 5
 GRACE = timedelta(seconds=1)  # what a read saw and the stream did not is told by then, or the stream is mute
 _SECOND_NS = 1_000_000_000
 _NO_BODY = frozenset({EventKind.UP, EventKind.DOWN, EventKind.OVERFLOW, EventKind.BEAT})
-
-
-class SourceFacts(Protocol):
-    """What a connection says of itself."""
-
-    @property
-    def state(self) -> SocketState: ...
-
-    @property
-    def reason(self) -> str: ...
-
-
-class Source(Protocol):
-    """A connection that comes back by itself and fills a mailbox."""
-
-    mailbox: Mailbox
-
-    def start(self, *, thread: bool = True) -> None: ...
-
-    def step(self, within: timedelta) -> bool: ...
-
-    def stop(self) -> bool: ...
-
-    def facts(self) -> SourceFacts: ...
-
-    def give_up(self, reason: str) -> None: ...
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Host:
-    """One connection and the channels it carries. `owned`: started and stopped here; `stepped`: it has no reader."""
-
-    name: str
-    source: Source
-    owned: bool
-    stepped: bool
-    carries_orders: bool
-    channels: list[Channel] = field(default_factory=list)
-    connection: int = 0
-    ended: int = 0
-    reconnects: int = 0
-    standing: bool = False
-    told_refused: bool = False
-
-
-class _Settling(Enum):
-    """How far a fault of orders has come."""
-
-    UNTOLD = "untold"
-    TOLD = "told"  # by `take`
-    SETTLED = "settled"  # the engine reconciled since; the channels may not all be live yet
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,10 +77,8 @@ class LiveStreams(ABC):
         self._views: dict[ProductId, BookView | None] = {}
         self._doubts: dict[ProductId, _Doubt] = {}
         self._news = NewsBox()
-        self._uptime = Uptime()
-        self._recovery_samples, self._ages = Samples(ids), Samples(ids)
-        self._recoveries = Recoveries(self._recovery_samples)
-        self._unsettled: dict[object, _Settling] = {}  # faults of orders
+        self._faults = Faults(ids)
+        self._ages = Samples(ids)
         self._messages = self._gaps = self._confirmed = 0
         self._running = False
 
@@ -175,8 +115,7 @@ class LiveStreams(ABC):
         self._hosts, self._books = self._connections(found)
         self._channels = {channel.key: channel for host in self._hosts for channel in host.channels}
         self._carriers = {channel.key: host for host in self._hosts for channel in host.channels}
-        for key in self._channels:
-            self._uptime.watch(key)
+        self._faults.follow(self._hosts)
         self._running = True
         for host in self._hosts:
             host.source.mailbox.ring(self._bell)
@@ -200,9 +139,7 @@ class LiveStreams(ABC):
             channel = self._channels[StreamPart.BOOK, product_id]
             if channel.last_ns is not None and channel.state(now_ns) in {ChannelState.LIVE, ChannelState.STALE}:
                 self._ages.add(now_ns - channel.last_ns)
-        for fault, settling in self._unsettled.items():
-            if settling is _Settling.UNTOLD:
-                self._unsettled[fault] = _Settling.TOLD
+        self._faults.told()
         return self._news.take()
 
     def wait(self, within: timedelta) -> bool:
@@ -270,10 +207,7 @@ class LiveStreams(ABC):
     def settled(self) -> None:
         """The engine has reconciled after everything that `take` told: what was unsettled is a proven safe state again."""
         self._work()
-        for fault, settling in list(self._unsettled.items()):
-            if settling is _Settling.TOLD:
-                self._unsettled[fault] = _Settling.SETTLED
-                self._end_if_safe(fault, self._clock.monotonic_ns())
+        self._faults.settled(self._clock.monotonic_ns())
 
     def health(self) -> tuple[ChannelHealth, ...]:
         """Each channel asked for, as it stands."""
@@ -290,13 +224,13 @@ class LiveStreams(ABC):
         if self._running:
             self._work()
         return StreamFigures(
-            uptime=self._uptime.share(self._clock.monotonic_ns()),
+            uptime=self._faults.uptime(self._clock.monotonic_ns()),
             messages=self._messages,
             gaps=self._gaps,
             reconnects=sum(host.reconnects for host in self._hosts),
             dropped=sum(host.source.mailbox.market_dropped for host in self._hosts),
             confirmed_by_read=self._confirmed,
-            recoveries=self._recovery_samples.told(),
+            recoveries=self._faults.recoveries(),
             ages=self._ages.told(),
         )
 
@@ -343,11 +277,11 @@ class LiveStreams(ABC):
             case EventKind.LATE_REPLY:
                 self._tell(NewsKind.LATE_REPLY, event, part=StreamPart.ORDERS, detail=f"request {event.request_id}")
             case EventKind.BEAT:
-                self._lives(host, event.arrived_ns)
+                self._faults.lives(host, event.arrived_ns)
             case EventKind.MARKET | EventKind.ACCOUNT:
                 try:
                     if self._message(host, event):
-                        self._lives(host, event.arrived_ns)
+                        self._faults.lives(host, event.arrived_ns)
                 except WireError as unreadable:
                     self._give_up(host, event, f"a message cannot be read: {unreadable}")
 
@@ -360,66 +294,32 @@ class LiveStreams(ABC):
                 channel.standing, channel.asked_ns, channel.asks = True, event.arrived_ns, 0
                 channel.complete = channel.complete or not channel.begins
             else:
-                self._refuse(channel, self._why_refused(host, channel), event.arrived_ns)
-        self._lives(host, event.arrived_ns)
+                self._faults.refused(channel, event.arrived_ns, self._why_refused(host, channel))
+        self._faults.lives(host, event.arrived_ns)
         for channel in host.channels:
-            self._perhaps_complete(channel, event.arrived_ns)
+            self._faults.perhaps_live(channel, event.arrived_ns)
+        self._faults.stands(host)
         if host.carries_orders:
-            self._unsettled[host.name] = _Settling.UNTOLD
             self._tell(NewsKind.UP, event, part=StreamPart.ORDERS, detail=event.detail)
 
     def _down(self, host: Host, event: Event) -> None:
-        was_standing = host.standing
-        overdue = [channel.overdue_since(event.arrived_ns) for channel in host.channels if channel.by_life]
-        seen_ns = min((since for since in overdue if since is not None), default=event.arrived_ns)
-        host.ended, host.standing = event.connection, False
+        host.ended = event.connection
+        was_standing = self._faults.lost(host, event.arrived_ns, event.detail or "the connection is gone")
         for channel in host.channels:
-            channel.standing = channel.complete = False
-            channel.broken, channel.down = "", event.detail or "the connection is gone"
-            channel.renewed_ns = None
-            self._recoveries_end_with(channel)
             book = self._book_of(channel)
             if book is not None:
                 book.invalidate(BookFault.LOST, channel.down)
-        if was_standing or self._recoveries.is_open(host.name):
-            self._recoveries.fault(host.name, seen_ns)  # a silence was seen before the connection was given up
         if host.carries_orders and was_standing:
-            self._unsettled[host.name] = _Settling.UNTOLD
             self._tell(NewsKind.DOWN, event, part=StreamPart.ORDERS, detail=event.detail)
-
-    def _recoveries_end_with(self, channel: Channel) -> None:
-        """A fault of one channel goes on as its connection's: the earlier of the two moments counts."""
-        since_ns = self._recoveries.dropped(channel.key)
-        self._unsettled.pop(channel.key, None)
-        if since_ns is not None:
-            self._recoveries.fault(self._carriers[channel.key].name, since_ns)
-
-    def _lives(self, host: Host, at_ns: int) -> None:
-        """A sign of life of the connection: what is quiet by nature is as young as that."""
-        overdue = [self._renewed(channel, at_ns) for channel in host.channels if channel.by_life and channel.standing]
-        stale_ns = min((since for since in overdue if since is not None), default=None)
-        if stale_ns is not None:  # one silence, however many channels it made stale
-            self._recoveries.lasted(at_ns - stale_ns)
-
-    def _renewed(self, channel: Channel, at_ns: int) -> int | None:
-        """As young as this moment; since when it had been stale, None when it had not."""
-        stale_ns = channel.overdue_since(at_ns)
-        channel.renewed_ns = at_ns
-        if channel.complete and not channel.broken:
-            self._uptime.fresh(channel.key, at_ns, channel.bound_ns)
-        return stale_ns
 
     # --- for the venues -------------------------------------------------------------------------------------
 
     def _heard(self, channel: Channel, event: Event) -> None:
         """A message of this channel itself."""
-        channel.last_ns = event.arrived_ns
         if channel.product_id is not None:
             self._views.pop(channel.product_id, None)
             self._news.moved(channel.product_id, channel.part, event.arrived)
-        stale_ns = self._renewed(channel, event.arrived_ns)
-        if stale_ns is not None and not channel.by_life:
-            self._recoveries.lasted(event.arrived_ns - stale_ns)
+        self._faults.heard(channel, event.arrived_ns)
 
     def _touched(self, products: Sequence[ProductId], event: Event) -> None:
         """A message was applied to these books: live, or thrown away by what it held."""
@@ -432,30 +332,7 @@ class LiveStreams(ABC):
                     self._break(channel, event.arrived_ns, book.broken.detail, book.broken.fault)
             elif book.state is BookState.LIVE:
                 self._heard(channel, event)
-                self._is_complete(channel, event.arrived_ns)
-
-    def _is_complete(self, channel: Channel, at_ns: int) -> None:
-        """It has all there is to have: live from now on."""
-        if not channel.complete or channel.broken:
-            channel.complete, channel.broken = True, ""
-            channel.renewed_ns = at_ns
-            self._perhaps_complete(channel, at_ns)
-
-    def _perhaps_complete(self, channel: Channel, at_ns: int) -> None:
-        """Live, if its connection stands: counted as fresh, and what faults that ends is safe again."""
-        if not channel.complete or channel.broken or not channel.standing:
-            return
-        if channel.renewed_ns is None:
-            channel.renewed_ns = at_ns
-        self._uptime.fresh(channel.key, channel.renewed_ns, channel.bound_ns)
-        self._end_if_safe(channel.key, at_ns)
-        self._end_if_safe(self._carriers[channel.key].name, at_ns)
-
-    def _end_if_safe(self, fault: object, at_ns: int) -> None:
-        """Over, when all it touched is live and, of orders, the engine has settled."""
-        if self._unsettled.get(fault, _Settling.SETTLED) is _Settling.SETTLED and self._all_live(fault, at_ns):
-            self._unsettled.pop(fault, None)
-            self._recoveries.safe(fault, at_ns)
+                self._faults.complete(channel, event.arrived_ns)
 
     def _gap(self, channels: Sequence[Channel], event: Event, detail: str) -> None:
         """Messages are missing: what these channels built is thrown away, and asked for anew by `_look_after`."""
@@ -467,22 +344,10 @@ class LiveStreams(ABC):
     def _break(self, channel: Channel, at_ns: int, reason: str, fault: BookFault) -> None:
         if channel.refused:
             return
-        if not channel.broken and channel.renewed_ns is not None and channel.asked_ns is not None:
-            calm = at_ns - channel.asked_ns > nanoseconds(CALM_AFTER)
-            channel.asks = 0 if calm else channel.asks
-        channel.broken, channel.complete = reason, False
-        self._uptime.gone(channel.key, at_ns)
-        if not self._recoveries.is_open(self._carriers[channel.key].name):
-            self._recoveries.fault(channel.key, at_ns)
-        if channel.part is StreamPart.ORDERS:
-            self._unsettled[channel.key] = _Settling.UNTOLD
+        self._faults.broken(channel, at_ns, reason)
         book = self._book_of(channel)
         if book is not None and book.broken is None:
             book.invalidate(fault, reason)
-
-    def _refuse(self, channel: Channel, reason: str, at_ns: int) -> None:
-        channel.refused = reason
-        self._uptime.leave_out(channel.key, at_ns)
 
     def _give_up(self, host: Host, event: Event, reason: str) -> None:
         """What came over this connection is not trusted further: closed and opened anew (W11)."""
@@ -516,7 +381,7 @@ class LiveStreams(ABC):
                 host.told_refused = True
                 for channel in host.channels:
                     if not channel.refused:
-                        self._refuse(channel, host.source.facts().reason, now_ns)
+                        self._faults.refused(channel, now_ns, host.source.facts().reason)
             for channel in host.channels:
                 if channel.standing and not channel.refused and not channel.complete:
                     self._ask_anew(channel, now_ns)
@@ -542,25 +407,10 @@ class LiveStreams(ABC):
             self._break(channel, now_ns, "a read of the venue says otherwise", BookFault.DISAGREES)
 
     def _renewed_by_read(self, channel: Channel, book: LiveBook, read: BookView, now_ns: int) -> None:
-        """As young as the read, which was asked for a moment ago; uptime does not count it."""
+        """As young as the read, which was asked for a moment ago."""
         self._confirmed += 1
-        past_ns = nanoseconds(max(NOTHING, self._clock.now() - read.as_of))
-        stale_ns = channel.overdue_since(now_ns)
-        channel.renewed_ns = max(channel.renewed_ns or 0, now_ns - past_ns)
-        if stale_ns is not None:
-            self._recoveries.lasted(now_ns - stale_ns)
+        self._faults.confirmed(channel, now_ns, nanoseconds(max(NOTHING, self._clock.now() - read.as_of)))
         book.renew(read.as_of)
-
-    def _all_live(self, fault: object, now_ns: int) -> bool:
-        """True when each channel a fault touched is live, those the venue refuses left out: of a connection, or the one."""
-        states = [
-            channel.state(now_ns)
-            for host in self._hosts
-            for channel in host.channels
-            if fault in (host.name, channel.key)
-        ]
-        asked = [state for state in states if state is not ChannelState.REFUSED]
-        return bool(asked) and all(state is ChannelState.LIVE for state in asked)
 
 
 def _moment(arrived: tuple[int, Host, Event]) -> int:

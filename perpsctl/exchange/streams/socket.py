@@ -10,31 +10,26 @@ are kept as events. What this room believes of the gateway: coinbase-global-deri
 
 import re
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from perpsctl.domain.errors import VenueRefusedUs
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock, Gate, GateShut
-from perpsctl.domain.text import shown
 from perpsctl.exchange.streams.calls import Calls, Matched, Waiter
+from perpsctl.exchange.streams.introduction import TOO_MANY_REQUESTS, Introduction, Params
 from perpsctl.exchange.streams.keeper import NOTHING, SLICE, Connection, Keeper, Talk, nanoseconds
 from perpsctl.exchange.streams.line import FRAME_OUT_BYTES_MAX, Line, LineLost
 from perpsctl.exchange.streams.mailbox import Event, EventKind, Mailbox
 from perpsctl.exchange.streams.states import (
     ChannelsDropped,
     DeadManNotArmed,
-    RefusedHere,
     SocketFacts,
     SocketState,
     SocketTiming,
-    named,
-    result_of,
 )
 from perpsctl.exchange.transport import SENTENCES, Answered, Ending, GateClosed, NotWritten, Problem, Written
-from perpsctl.wire.global_derivatives.common import Body, JsonValue
 from perpsctl.wire.global_derivatives.rpc import (
     LooseReply,
     Notification,
@@ -52,8 +47,6 @@ __all__ = [
     "SocketTiming",
 ]
 
-Params = Mapping[str, JsonValue] | Body
-_SECOND = timedelta(seconds=1)
 _JSON = MappingProxyType({"content-type": "application/json"})
 
 # Only these may be pushed out of a full mailbox; a channel we do not know is kept (section 12, 2026-11-22).
@@ -65,19 +58,6 @@ _MARKET_MESSAGE = re.compile(
     rb'\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"method"\s*:\s*"subscription"\s*,\s*"params"\s*:\s*\{\s*"channel"\s*:\s*"'
     rb"((?:" + "|".join(re.escape(each) for each in MARKET_CHANNELS).encode() + rb')[A-Za-z0-9_.\-]*)"\s*,\s*"data"'
 )
-_TOO_MANY_REQUESTS = 10028
-
-
-class _Session:
-    """What was reached on one connection and dies with it."""
-
-    __slots__ = ("armed", "login_due", "login_ns", "talk")
-
-    def __init__(self, now_ns: int) -> None:
-        self.login_ns = now_ns
-        self.armed = False
-        self.login_due = False
-        self.talk: Talk | None = None  # a conversation that is going on while the connection serves
 
 
 class RpcSocket:
@@ -108,19 +88,23 @@ class RpcSocket:
         self.mailbox = mailbox or Mailbox()
         self.timing = timing or SocketTiming()
         self._clock = clock
-        self._login = login
         self._dead_man = dead_man
-        self._channels = tuple(channels)
-        self._wanted = tuple(wanted)
         self._beats = beats
-        self._taken: tuple[str, ...] = ()
         self._lock = threading.Lock()
-        self._session = _Session(0)
         self._calls = Calls()
         self._strays = 0
-        self._renewals: dict[str, None] = {}
         self._keeper = Keeper(
             opener, self, clock, ids, timing=self.timing, has_room=lambda: self.mailbox.has_room, name=name
+        )
+        self._introduction = Introduction(
+            clock,
+            self._calls,
+            timing=self.timing,
+            login=login,
+            dead_man=dead_man,
+            channels=channels,
+            wanted=wanted,
+            busy=self._keeper.busy,
         )
         self._threaded = True
 
@@ -166,7 +150,7 @@ class RpcSocket:
 
     def renew_login(self) -> None:
         """The venue no longer knows our login: the reader logs in again at once, or gives the connection up."""
-        self._session.login_due = True
+        self._introduction.login_is_due()
 
     @property
     def stepped(self) -> bool:
@@ -175,8 +159,7 @@ class RpcSocket:
 
     def renew(self, channel: str) -> None:
         """The channel is left and subscribed to anew, by the reader, so that the venue begins it with a snapshot."""
-        with self._lock:
-            self._renewals[channel] = None
+        self._introduction.renew(channel)
 
     def give_up(self, reason: str) -> None:
         """What came over this connection cannot be used: it is closed and opened anew (W11)."""
@@ -193,7 +176,7 @@ class RpcSocket:
                 reason=kept.reason,
                 error=kept.error,
                 connections=kept.connections,
-                armed=self._session.armed,
+                armed=self._introduction.armed,
                 last_message=kept.last_message,
                 strays=self._strays,
             )
@@ -278,125 +261,17 @@ class RpcSocket:
     # --- what is said, on the thread that steps -------------------------------------------------------------
 
     def set_up(self, connection: Connection) -> Talk:
-        with self._lock:
-            self._session = _Session(self._clock.monotonic_ns())
-            self._renewals.clear()
-        return self._naming(self._introduced(connection, self._until(self.timing.setting_up)))
-
-    def _introduced(self, connection: Connection, until_ns: int) -> Talk:
-        if self._login is not None:
-            yield from self._log_in(connection, until_ns)
-        if self._dead_man:
-            yield from self._arm(connection, until_ns)
-        heartbeat_s = self.timing.heartbeat // _SECOND
-        yield from self._ask(connection, "public/set_heartbeat", {"interval": heartbeat_s}, until_ns)
-        self._taken = ()
-        if self._channels:
-            yield from self._subscribe(connection, until_ns)
-        if self._wanted:
-            yield from self._try_for(connection, until_ns)
+        return self._introduction.set_up(connection)
 
     def stands(self, connection: Connection) -> None:
         detail = "logged in, armed, subscribed" if self._dead_man else "subscribed"
-        self._put(connection, EventKind.UP, detail=detail, channels=self._taken)
-
-    def _naming(self, talk: Talk) -> Talk:
-        """The same conversation; what the venue refused in it is raised as an operator should hear it."""
-        try:
-            yield from talk
-        except RefusedHere as no:
-            if no.error.code == _TOO_MANY_REQUESTS:
-                self._keeper.busy()
-            raise named(no) from None
-
-    def _log_in(self, connection: Connection, until_ns: int) -> Talk:
-        assert self._login is not None
-        yield from self._ask(connection, "public/auth", self._login(), until_ns)
-        self._session.login_ns = self._clock.monotonic_ns()
-        self._session.login_due = False
-
-    def _arm(self, connection: Connection, until_ns: int) -> Talk:
-        """Armed and read back: an `ok` alone is not believed (section 10)."""
-        scope: Params = {"scope": "connection"}
-        yield from self._ask(connection, "private/enable_cancel_on_disconnect", scope, until_ns)
-        told = yield from self._ask(connection, "private/get_cancel_on_disconnect", scope, until_ns)
-        if not isinstance(told, dict) or told.get("enabled") is not True:
-            raise DeadManNotArmed(
-                "the venue reads cancel-on-disconnect back as off; no order is sent over this socket",
-                reason="not_enabled",
-                fix="look at `perpsctl probe`; orders of one-shot commands go over HTTP and are not affected",
-            )
-        self._session.armed = True
-
-    def _subscribe(self, connection: Connection, until_ns: int) -> Talk:
-        taken = yield from self._taken_of(connection, self._channels, until_ns)
-        missing = set(self._channels) - set(taken)
-        if missing:
-            names = ", ".join(sorted(missing))
-            raise ChannelsDropped(f"the venue silently dropped channels: {shown(names)}", reason="dropped")
-        self._taken += self._channels
-
-    def _try_for(self, connection: Connection, until_ns: int) -> Talk:
-        """What is wanted, at once; one by one where the venue refuses all of it for one of them."""
-        groups: list[tuple[str, ...]] = [self._wanted]
-        while groups:
-            names = groups.pop(0)
-            try:
-                taken = yield from self._taken_of(connection, names, until_ns)
-            except RefusedHere as no:
-                if isinstance(named(no), VenueRefusedUs) or no.error.code == _TOO_MANY_REQUESTS:
-                    raise
-                groups += [] if len(names) == 1 else [(name,) for name in names]
-                continue
-            self._taken += tuple(name for name in names if name in taken)
-
-    def _taken_of(
-        self, connection: Connection, names: Sequence[str], until_ns: int
-    ) -> Generator[None, None, frozenset[str]]:
-        method = "public/subscribe" if self._login is None else "private/subscribe"
-        asked: list[JsonValue] = list(names)
-        taken = yield from self._ask(connection, method, {"channels": asked}, until_ns)
-        return frozenset(name for name in taken if isinstance(name, str)) if isinstance(taken, list) else frozenset()
-
-    def _begun_anew(self, connection: Connection, names: Sequence[str]) -> Talk:
-        until_ns = self._until(self.timing.setting_up)
-        method = "public/unsubscribe" if self._login is None else "private/unsubscribe"
-        asked: list[JsonValue] = list(names)
-        yield from self._ask(connection, method, {"channels": asked}, until_ns)
-        taken = yield from self._taken_of(connection, names, until_ns)
-        if set(names) - taken:
-            raise LineLost(Problem.OTHER, "the venue did not take a channel a second time", code=None)
-
-    def _ask(self, connection: Connection, method: str, params: Params, until_ns: int) -> Generator[None, None, Any]:
-        """The result of a call of our own, frames of others served meanwhile; RefusedHere or LineLost otherwise."""
-        waiter = self._register(connection)
-        try:
-            connection.send(encode_request(method, params, waiter.number))
-            while waiter.reply is None:
-                if self._clock.monotonic_ns() >= until_ns:
-                    raise LineLost(Problem.TIMEOUT, f"no answer to {method} in time")
-                yield
-        finally:
-            self._calls.forget(waiter)
-        return result_of(method, waiter.reply)
+        self._put(connection, EventKind.UP, detail=detail, channels=self._introduction.taken)
 
     def tend(self, connection: Connection) -> None:
         now_ns = self._clock.monotonic_ns()
         if now_ns - connection.last_sent_ns > nanoseconds(self.timing.keep_alive):
             self._test(connection)
-        session = self._session
-        if session.talk is None:
-            session.talk = self._next_talk(connection, session, now_ns)
-        if session.talk is not None and next(session.talk, self) is self:
-            session.talk = None
-
-    def _next_talk(self, connection: Connection, session: _Session, now_ns: int) -> Talk | None:
-        aged = now_ns - session.login_ns > nanoseconds(self.timing.renew_login)
-        if self._login is not None and (aged or session.login_due):
-            return self._naming(self._log_in(connection, self._until(self.timing.setting_up)))
-        with self._lock:
-            names, self._renewals = tuple(self._renewals), {}
-        return self._naming(self._begun_anew(connection, names)) if names else None
+        self._introduction.go_on(connection, now_ns)
 
     # --- what is heard ----------------------------------------------------------------------------------
 
@@ -432,7 +307,7 @@ class RpcSocket:
             case Matched.AWAITED | Matched.OURS:
                 pass
         fault = reply.tree.get("error")
-        if isinstance(fault, dict) and _int(fault.get("code")) == _TOO_MANY_REQUESTS:
+        if isinstance(fault, dict) and _int(fault.get("code")) == TOO_MANY_REQUESTS:
             self._keeper.busy()
 
     def _notify(self, connection: Connection, message: Notification, body: bytes, now: datetime) -> None:
@@ -459,8 +334,7 @@ class RpcSocket:
         connection.send(encode_request("public/test", {}, self._calls.unattended()))
 
     def lost(self, connection: Connection, how: LineLost) -> None:
-        with self._lock:
-            self._session.armed = False
+        self._introduction.armed = False
         self._calls.ended(connection.number, how)
         self._put(connection, EventKind.DOWN, detail=how.detail)
 

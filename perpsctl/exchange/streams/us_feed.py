@@ -16,8 +16,9 @@ from perpsctl.domain.streams import News, NewsKind, StreamPart
 from perpsctl.exchange.streams.book import LiveBook
 from perpsctl.exchange.streams.channels import Channel
 from perpsctl.exchange.streams.gaps import ConnectionSequence, Continuity
+from perpsctl.exchange.streams.hosts import Host
 from perpsctl.exchange.streams.line import Line
-from perpsctl.exchange.streams.live import Host, LiveStreams
+from perpsctl.exchange.streams.live import LiveStreams
 from perpsctl.exchange.streams.mailbox import Event, EventKind
 from perpsctl.exchange.streams.memory import Orders
 from perpsctl.exchange.streams.us_books import UsBooks
@@ -223,7 +224,7 @@ class UsStreams(LiveStreams):
         channel.last_ns = event.arrived_ns
         ends_snapshot = told.type == "snapshot" and len(orders) < SNAPSHOT_BATCH
         if ends_snapshot or (told.type == "update" and not channel.broken):
-            self._is_complete(channel, event.arrived_ns)
+            self._faults.complete(channel, event.arrived_ns)
 
     def _order_told(self, event: Event, order: UserOrder) -> None:
         order_id = reading.required(order.order_id, "order_id")

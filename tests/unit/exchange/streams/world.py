@@ -20,8 +20,9 @@ from perpsctl.exchange.streams.addresses import (
     us_user_address,
 )
 from perpsctl.exchange.streams.factory import US_MESSAGE_BYTES_MAX, global_streams, us_streams
+from perpsctl.exchange.streams.hosts import Host
 from perpsctl.exchange.streams.line import LineLost
-from perpsctl.exchange.streams.live import Host, LiveStreams
+from perpsctl.exchange.streams.live import LiveStreams
 from perpsctl.exchange.streams.socket import RpcSocket
 from perpsctl.exchange.transport import Problem
 from perpsctl.simulator.embedded import Embedded
