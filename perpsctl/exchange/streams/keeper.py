@@ -5,7 +5,8 @@ scenario on virtual time calls it on its own thread. What is said and heard on a
 set-up is written as one conversation and resumed whenever something was heard or time has passed.
 
 Waits double with full jitter up to a cap and start over only after a connection stood for a minute (W6). A key that is
-refused is tried once more, with a new token, and then no more (A2, A5).
+refused is tried once more, with a new token, and then no more (A2, A5); what the venue will not grant for another reason
+is asked for as often as the timing says, and then no more either (W7).
 """
 
 import threading
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from perpsctl.domain.errors import PerpsctlError, VenueRefusedUs, VenueUnreachable
+from perpsctl.domain.errors import PerpsctlError, VenueRefusedRequest, VenueRefusedUs, VenueUnreachable
 from perpsctl.domain.ids import Ids
 from perpsctl.domain.ports import Clock
 from perpsctl.exchange.streams.line import Line, LineLost
@@ -55,7 +56,7 @@ class Dialect(Protocol):
     """What is said and heard on a connection, always on the thread that steps.
 
     Each may raise LineLost (the connection is given up) or a PerpsctlError (and this is why); VenueRefusedUs twice in a
-    row ends the trying.
+    row ends the trying, and so does VenueRefusedRequest `SocketTiming.refused_most` times.
     """
 
     def set_up(self, connection: Connection) -> Talk:
@@ -118,7 +119,8 @@ class Keeper:
         self._numbers = 0
         self._last_message: datetime | None = None
         self._failures = 0
-        self._refusals = 0
+        self._refusals = 0  # of the key, in a row
+        self._denials = 0  # of anything else, since a connection last stood
         self._resume_ns = 0
         self._busy = False
         self._given_up: str | None = None
@@ -288,7 +290,7 @@ class Keeper:
             self._error = None
             self._state, self._reason, self._since = SocketState.READY, "", self._clock.now()
             self._changed.notify_all()
-        self._refusals = 0
+        self._refusals = self._denials = 0
         self._dialect.stands(connection)
 
     def _gone(self, lost: LineLost, error: PerpsctlError | None) -> None:
@@ -306,12 +308,18 @@ class Keeper:
             self._move(SocketState.STOPPED, "stopped")
             return
         self._refusals = self._refusals + 1 if isinstance(error, VenueRefusedUs) else 0
-        if self._refusals > 1:  # one node may refuse a good key (A5); two refusals are a fault of the set-up
+        self._denials += isinstance(error, VenueRefusedRequest)
+        if self._is_final():
             self._move(SocketState.REFUSED, self._reason, self._error)
             return
         self._failures = 1 if stood_for_ns >= nanoseconds(self.timing.stable) else self._failures + 1
         self._move(SocketState.WAITING, self._reason, self._error)
         self._resume_ns = self._clock.monotonic_ns() + nanoseconds(self._wait(lost))
+
+    def _is_final(self) -> bool:
+        """True when asking again would get the same no: one node may refuse a good key (A5), two refusals are the key's."""
+        most = self.timing.refused_most
+        return self._refusals > 1 or (most is not None and self._denials >= most)
 
     def _wait(self, lost: LineLost) -> timedelta:
         """Doubling with full jitter; a full refill after 10028, and after a close without a reason that may have been one."""

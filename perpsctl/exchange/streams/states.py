@@ -47,7 +47,7 @@ class SocketState(StrEnum):
     CONNECTING = "connecting"
     READY = "ready"
     WAITING = "waiting"  # between two tries
-    REFUSED = "refused"  # the login was refused twice: it does not try again by itself (A2)
+    REFUSED = "refused"  # the login twice (A2), or what must be had too often (W7): it does not try again by itself
     STOPPED = "stopped"
 
 
@@ -69,6 +69,8 @@ class SocketTiming:
     # After a close without a reason, where that is not what 10028 does; None: `refill`.
     unexplained: timedelta | None = None
     stable: timedelta = timedelta(seconds=60)  # the waits start over only after this long (W6)
+    # So many tries without one that stood whose set-up the venue refused, not for the key: the last. None: no bound.
+    refused_most: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 What this room believes of the venue: coinbase-advanced-trade.md section 11, 2026-11-22. The first subscribe has to arrive
 within 5 s of connecting; each token is made right before it is sent (W12); an error names no channel, so one channel is
 asked for at a time and the answer is its own. What is refused is tried once more with a new token and then never again
-(A2, A3, A5). Nothing here reads data: every message goes to the mailbox, in order, for whoever decides.
+(A2, A3, A5); a required channel that is refused for another reason ends the trying after a minute or so (W7). Nothing
+here reads data: every message goes to the mailbox, in order, for whoever decides.
 """
 
 import threading
@@ -29,10 +30,11 @@ from perpsctl.wire.guard import WireError, decode
 __all__ = ["US_TIMING", "Asked", "UsHost", "name_of"]
 
 HEARTBEAT = timedelta(seconds=1)
+REFUSED_MOST = 20  # tries, a minute or so of the venue's own trouble: a required channel is not asked for for ever (W7)
 # Heartbeats come every second: a connection that says nothing for five of them is opened anew (W4).
 US_TIMING = SocketTiming(
     setting_up=timedelta(seconds=20), heartbeat=HEARTBEAT, silence_max=5 * HEARTBEAT, wait_max=timedelta(seconds=5),
-    refill=timedelta(0),
+    refill=timedelta(0), refused_most=REFUSED_MOST,
 )  # fmt: skip
 CONFIRMED_WITHIN = timedelta(seconds=5)
 MESSAGES_A_SECOND = 6  # the venue allows eight without a token, from one address (section 10)

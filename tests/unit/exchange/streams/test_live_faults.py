@@ -6,6 +6,7 @@ One thread, no network: the lines are the exchange's own sockets in process.
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -13,6 +14,7 @@ from perpsctl.domain.market import DataSource
 from perpsctl.domain.products import VenueId
 from perpsctl.domain.streams import ChannelState, NewsKind, StreamPart
 from perpsctl.exchange.streams.mailbox import Event, EventKind
+from perpsctl.exchange.streams.us_host import REFUSED_MOST
 from perpsctl.simulator.outlet import SocketName
 from tests.unit.exchange.streams.world import BOOK_AGE, MS, SECOND, World
 
@@ -148,9 +150,10 @@ def test_disconnects_every_five_seconds_are_not_answered_by_hammering_w6(venue: 
     world.until(world.live_but_refused, within=20 * SECOND)
     assert world.agrees()
     figures = world.streams.figures()
+    assert len(figures.recoveries) >= figures.reconnects - 1  # each loss was a fault, the book's age notwithstanding
     assert max(figures.recoveries) < 30 * SECOND
     assert figures.uptime is not None
-    assert figures.uptime < 1
+    assert figures.uptime > Decimal("0.9")
 
 
 @pytest.mark.parametrize(("how", "state"), [("refused", ChannelState.LIVE), ("ignored", ChannelState.LIVE)])
@@ -172,6 +175,23 @@ def test_a_channel_refused_twice_is_refused_by_name_and_the_others_live_on_w7() 
     asked = sum(each.refused_subscribes for each in world.embedded.judge.connections())
     world.pass_time(60 * SECOND)
     assert sum(each.refused_subscribes for each in world.embedded.judge.connections()) == asked == 4
+
+
+def test_a_host_without_its_required_channel_ends_by_name_and_the_other_goes_on_w7() -> None:
+    """Reads take over: nothing of the market is told any more, it is said once, and the account's stream lives."""
+    world = World(VenueId.US)
+    world.fault("W7", operation=SocketName.US_MARKET, how="refused", channel="heartbeats", count=None)
+    world.streams.start([world.product_id])
+    world.pass_time(180 * SECOND, step=200 * MS)
+    health = world.health(StreamPart.BOOK)
+    assert health.state is ChannelState.REFUSED
+    assert "heartbeats" in health.reason
+    assert world.streams.book(world.product_id) is None
+    assert world.health(StreamPart.ORDERS).state is ChannelState.LIVE
+    assert world.opened[SocketName.US_MARKET] == REFUSED_MOST
+    world.pass_time(60 * SECOND, step=500 * MS)
+    assert world.opened[SocketName.US_MARKET] == REFUSED_MOST
+    assert world.health(StreamPart.BOOK).since == health.since  # one change of state, dated once
 
 
 def test_a_confirmation_for_another_product_is_not_taken_w7() -> None:

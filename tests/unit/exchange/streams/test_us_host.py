@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from perpsctl.domain.errors import RefusalCause, VenueRefusedUs
+from perpsctl.domain.errors import RefusalCause, VenueRefusedRequest, VenueRefusedUs
 from perpsctl.domain.products import Environment
 from perpsctl.exchange.signing import Signer
 from perpsctl.exchange.streams.addresses import us_user_address
 from perpsctl.exchange.streams.line import LineLost
 from perpsctl.exchange.streams.mailbox import EventKind, Mailbox
 from perpsctl.exchange.streams.states import SocketState
-from perpsctl.exchange.streams.us_host import MESSAGES_A_SECOND, Asked, UsHost
+from perpsctl.exchange.streams.us_host import MESSAGES_A_SECOND, REFUSED_MOST, Asked, UsHost
 from perpsctl.exchange.transport import Problem
 from perpsctl.wire.advanced_trade.socket import read_message
 from tests.unit.exchange.parts import BIP, CountingIds, FakeClock, credentials
@@ -222,6 +222,30 @@ def test_a_channel_that_is_no_must_is_refused_by_itself_after_two_tries_w7() -> 
     rig.lines[0].broken = LineLost(Problem.RESET, "gone")
     rig.pass_time(5 * SECOND)
     assert [each["channel"] for each in rig.lines[1].sent] == ["heartbeats", "user"]
+
+
+def test_a_required_channel_refused_for_no_fault_of_the_key_is_not_asked_for_for_ever_w7() -> None:
+    rig = Rig(HEARTBEATS, USER, signed=True, kind=EventKind.ACCOUNT)
+    rig.answers["user"] = refuse("user \x1b[2J is\nclosed")
+    rig.pass_time(600 * SECOND, step=200 * MS)
+    assert len(rig.lines) == REFUSED_MOST
+    assert rig.state is SocketState.REFUSED
+    error = rig.host.facts().error
+    assert isinstance(error, VenueRefusedRequest)
+    assert "is\\nclosed" in error.message  # the venue's words, escaped
+    assert error.message.isprintable()
+
+
+def test_a_venue_that_gives_the_channel_in_time_is_not_held_to_its_earlier_refusals_w7() -> None:
+    rig = Rig(HEARTBEATS, USER, signed=True)
+    for _ in range(3):
+        rig.answers["user"] = refuse("not now")
+        while len(rig.lines) % REFUSED_MOST != REFUSED_MOST - 1:
+            rig.pass_time(100 * MS)
+        rig.answers["user"] = confirm
+        rig.pass_time(6 * SECOND)
+        assert rig.state is SocketState.READY
+        rig.lines[-1].broken = LineLost(Problem.RESET, "gone")
 
 
 def test_of_several_products_the_refused_one_is_found_w7() -> None:
