@@ -10,6 +10,7 @@ from perpsctl.simulator.gateway.core import GatewayCore
 from perpsctl.simulator.gateway.state import USDC
 from perpsctl.simulator.ledger import CBI, CFM
 from perpsctl.simulator.lifecycle import Lifecycle
+from perpsctl.simulator.listings import Listings
 from perpsctl.simulator.options import Options
 from perpsctl.simulator.previews import Previews
 from perpsctl.simulator.reads import Reads
@@ -30,6 +31,7 @@ class Core:
         self.edits = Edits(self.state, self.lifecycle, self.admission, self.timeflow, faults)
         self.previews = Previews(self.state, self.lifecycle, self.admission, self.edits)
         self.reads = Reads(self.state)
+        self.listings = Listings(self.state)
         self.gateway = GatewayCore(options, start, account, faults, self.state)
         self.jumps = 0  # how often control set a price or a book
 

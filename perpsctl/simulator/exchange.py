@@ -16,6 +16,7 @@ from perpsctl.simulator.core import Core
 from perpsctl.simulator.faults import Faults
 from perpsctl.simulator.gateway.core import GatewayCore
 from perpsctl.simulator.ledger import CBI
+from perpsctl.simulator.listings import ANY_SOURCE, InvalidArgument
 from perpsctl.simulator.options import Options
 from perpsctl.simulator.orders import (
     CancelResult,
@@ -31,7 +32,6 @@ from perpsctl.simulator.orders import (
     Page,
     Preview,
 )
-from perpsctl.simulator.reads import ANY_SOURCE, InvalidArgument
 from perpsctl.simulator.seeded import identifier
 from perpsctl.simulator.state import INTRADAY, STANDARD
 from perpsctl.simulator.views import (
@@ -238,17 +238,17 @@ class Exchange:
             )
             if order is None or hidden:
                 raise NotFound("order with this orderID was not found")
-            return core.reads.order(order)
+            return core.listings.order(order)
 
     def orders(self, filters: OrderFilter) -> Page[OrderView]:
         """Orders, newest first; without `sources` those of RETAIL_ADVANCED only. Raises InvalidArgument."""
         with self._entered() as core:
-            return core.reads.orders(filters)
+            return core.listings.orders(filters)
 
     def fills(self, filters: FillFilter) -> Page[FillView]:
         """Fills of every source, newest first. Raises InvalidArgument."""
         with self._entered() as core:
-            return core.reads.fills(filters)
+            return core.listings.fills(filters)
 
     # -- futures account -----------------------------------------------------------------------------
 

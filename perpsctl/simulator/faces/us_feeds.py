@@ -57,7 +57,7 @@ class OrderLog:
             sign = _sign(order)
             if self._signs.get(order.order_id) != sign:
                 self.count += 1
-                self._rows.append((self.count, order_row(core.reads.order(order))))
+                self._rows.append((self.count, order_row(core.listings.order(order))))
                 self._signs[order.order_id] = sign
         if born:
             self._newest = max(self._newest, born[0].number)
@@ -262,7 +262,7 @@ class UsFeeds:
     @staticmethod
     def live_orders(core: Core) -> list[wire.UserOrder]:
         """Every order that may still fill."""
-        return [order_row(core.reads.order(order)) for order in core.state.live.values()]
+        return [order_row(core.listings.order(order)) for order in core.state.live.values()]
 
     @staticmethod
     def positions(core: Core) -> tuple[wire.UserFuturesPosition, ...]:

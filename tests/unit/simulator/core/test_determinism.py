@@ -11,9 +11,9 @@ import pytest
 from perpsctl.simulator.clock import ManualClock, SystemClock
 from perpsctl.simulator.control import Control
 from perpsctl.simulator.exchange import Exchange
+from perpsctl.simulator.listings import ANY_SOURCE
 from perpsctl.simulator.options import Options
 from perpsctl.simulator.orders import EditRequest, FillFilter, OrderFilter, Placed, Side
-from perpsctl.simulator.reads import ANY_SOURCE
 from perpsctl.simulator.views import Granularity
 from tests.unit.simulator.core.asking import BIP, START, D, a_request
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from perpsctl.simulator.clock import ManualClock
 from perpsctl.simulator.exchange import Exchange, InvalidArgument
 from perpsctl.simulator.ledger import Ledger, Position
+from perpsctl.simulator.listings import ANY_SOURCE
 from perpsctl.simulator.margin import Exposure, liquidation_price, measure
 from perpsctl.simulator.options import Options, ReplaySpec
 from perpsctl.simulator.orders import FillFilter, OrderFilter, OrderStatus, OrderType, Side
 from perpsctl.simulator.products import BIP as BIP_TERMS
-from perpsctl.simulator.reads import ANY_SOURCE
 from perpsctl.simulator.views import JudgeView
 from tests.unit.simulator.core.asking import BIP, ETP, START, D, a_request, placed, refused, still_market
 
