@@ -224,6 +224,19 @@ class DataAgeMs:
     samples: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookProof:
+    """The live book of a run held against reads when it ended. `agreed` None: nothing could be compared, `detail` says why.
+
+    `levels` of both sides were compared to the last digit when they agreed; else 0.
+    """
+
+    agreed: bool | None
+    levels: int
+    reads: int
+    detail: str
+
+
 NO_RECOVERY = RecoveryS(p50=None, max=None, samples=0)
 NO_DATA_AGE = DataAgeMs(p50=None, p99=None, samples=0)
 
@@ -232,7 +245,7 @@ NO_DATA_AGE = DataAgeMs(p50=None, p99=None, samples=0)
 class RunSummary:
     """What one `run` did. Acceptance is venue-accepted over submitted; local denials are apart (design 10).
 
-    `gaps` and `reconnects` are None where the run had no streams; `stream_uptime` besides where none was ever complete.
+    `gaps`, `reconnects` and `book_proof` are None where the run had no streams; `stream_uptime` besides where none was ever complete.
     """
 
     ticks: int
@@ -258,6 +271,7 @@ class RunSummary:
     reconnects: int | None = None
     recovery_s: RecoveryS = NO_RECOVERY
     data_age_ms: DataAgeMs = NO_DATA_AGE
+    book_proof: BookProof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

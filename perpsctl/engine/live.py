@@ -135,7 +135,7 @@ class LiveData:
 
         A read that fails leaves a book that is still within its bound, then a problem and the old book with its age.
         """
-        live = self._live_book(product_id)
+        live = self.streamed_book(product_id)
         if live is None:
             return reads.attempt(part, read)
         age = self._clock.now() - live.as_of
@@ -164,14 +164,15 @@ class LiveData:
         mark = self.mark(product_id)
         if mark is not None:
             return mark
-        book = self._live_book(product_id)
+        book = self.streamed_book(product_id)
         return None if book is None or not self._young(book.as_of, self._book_bound) else book.middle_mark()
 
     def within_bound(self, mark: Mark) -> bool:
         """True when the mark is young enough to judge by, however it came."""
         return self._young(mark.as_of, self._mark_bound)
 
-    def _live_book(self, product_id: ProductId) -> BookView | None:
+    def streamed_book(self, product_id: ProductId) -> BookView | None:
+        """The book the stream keeps, however old; None while it is not whole or not sound."""
         if self._streams is None or not self._started:
             return None
         if self._state(StreamPart.BOOK, product_id) not in (ChannelState.LIVE, ChannelState.STALE):
@@ -247,7 +248,7 @@ class LiveData:
 
     def _summed(self, outage: _Outage) -> str:
         if outage.since is not None:
-            again = f", for the {outage.times}. time" if outage.times > 1 else ""
+            again = f", {outage.times} times so far" if outage.times > 1 else ""
             return f"polling: {outage.name} stream {outage.words} since {_clock(outage.since)}{again}"
         times = "once" if outage.times == 1 else f"{outage.times} times"
         return f"reads stood in for the {outage.name} stream {times}, {_seconds(outage.longest)} s at the longest"

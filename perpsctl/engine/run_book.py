@@ -10,7 +10,7 @@ from perpsctl.domain.accounts import Position
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Notional
 from perpsctl.domain.orders import Accepted, Fill, FillKind, NotSent, OrderIntent, Rejected, Unknown
-from perpsctl.domain.reports import DataAgeMs, LatencyMs, PlaceReport, RecoveryS, RunSummary
+from perpsctl.domain.reports import BookProof, DataAgeMs, LatencyMs, PlaceReport, RecoveryS, RunSummary
 from perpsctl.domain.streams import StreamFigures
 from perpsctl.domain.verdicts import DenialCode, Denied
 from perpsctl.engine.strategies import Working
@@ -82,6 +82,7 @@ class RunBook:
         positions: tuple[Position, ...] | None,
         open_orders: int | None,
         streams: StreamFigures | None = None,
+        book_proof: BookProof | None = None,
     ) -> RunSummary:
         """The run in figures. Acceptance is accepted over submitted; a doubt counts as submitted and not as accepted."""
         submitted = self.accepted + self.rejected + self.unknown
@@ -109,6 +110,7 @@ class RunBook:
             reconnects=None if streams is None else streams.reconnects,
             recovery_s=recovery(() if streams is None else streams.recoveries),
             data_age_ms=data_age(() if streams is None else streams.ages),
+            book_proof=book_proof,
         )
 
 

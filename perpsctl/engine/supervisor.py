@@ -24,8 +24,9 @@ from perpsctl.domain.errors import (
 from perpsctl.domain.ids import IntentId
 from perpsctl.domain.orders import EditIntent, Fill, VenueOrder
 from perpsctl.domain.ports import EventKind, Lease
-from perpsctl.domain.reports import HaltState, RunSummary
+from perpsctl.domain.reports import BookProof, HaltState, RunSummary
 from perpsctl.domain.streams import StreamFigures
+from perpsctl.engine.book_proof import prove_book
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine
 from perpsctl.engine.reading import Reads
@@ -44,6 +45,8 @@ SUSPICION_SPACING: Final = timedelta(seconds=1)  # between two ticks that a susp
 FIRST_DELAY: Final = timedelta(seconds=1)
 LONGEST_DELAY: Final = timedelta(seconds=30)
 WIND_DOWN: Final = timedelta(seconds=10)
+PROOF_WITHIN: Final = timedelta(seconds=10)  # a lost connection is back by then
+PROOF_HURRIED: Final = timedelta(seconds=1)  # somebody waits for the end
 DEFAULT_GIVE_UP: Final = timedelta(minutes=5)
 
 
@@ -285,6 +288,7 @@ class Supervisor:
         if self._stop_level < 2 and not self._options.dry_run:
             self._cancel_own()
         self._tell_doubts()
+        proof = self._prove_book()
         figures = self._end_streams()
         fills = self._last_fills()
         reads = Reads()
@@ -302,9 +306,24 @@ class Supervisor:
             positions=None if positions is None else tuple(p for p in positions.positions if p.coin != 0),
             open_orders=None if orders is None else len(orders.orders),
             streams=figures,
+            book_proof=proof,
         )
         self._close(summary)
         return RunResult(summary=summary, exit_code=self._exit, problems=tuple(self._problems))
+
+    def _prove_book(self) -> BookProof | None:
+        """The book we kept, held against the venue's; what differed is told."""
+        proof = prove_book(
+            self._live,
+            self._engine.venue,
+            self._clock,
+            self._strategy.product_id,
+            within=PROOF_HURRIED if self._stop_level else PROOF_WITHIN,
+            stopping=lambda: self._stop_level > 1,
+        )
+        if proof is not None and proof.agreed is False:
+            self._problems[f"at the end the streamed book was not what {proof.reads} reads told: {proof.detail}"] = None
+        return proof
 
     def _end_streams(self) -> StreamFigures | None:
         """Closed, their figures in the journal, and what they were missing told."""

@@ -7,6 +7,7 @@ from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ports import Integrity
 from perpsctl.domain.reports import (
     Attestation,
+    BookProof,
     Break,
     EngageReport,
     HaltState,
@@ -224,6 +225,7 @@ def ran(summary: RunSummary, code: ExitCode, problems: tuple[str, ...]) -> Answe
         "reconnects": summary.reconnects,
         "recovery_s": summary.recovery_s,
         "data_age_ms": summary.data_age_ms,
+        "book_proof": summary.book_proof,
     }
     document = {"summary": data, "problems": problems, "denials": ()}
     return Answer(data=document, blocks=blocks, exit_code=code, warnings=problems)
@@ -239,7 +241,16 @@ def _stream_rows(summary: RunSummary) -> tuple[tuple[str, Cell], ...]:
         ("gaps, reconnects", f"{summary.gaps}, {summary.reconnects}"),
         ("recovery s p50/max", f"{number(recovered.p50, 1)} / {number(recovered.max, 1)}  ({recovered.samples})"),
         ("data age ms p50/p99", f"{number(ages.p50, 1)} / {number(ages.p99, 1)}  ({ages.samples})"),
+        ("book at the end", _proof(summary.book_proof)),
     )
+
+
+def _proof(proof: BookProof | None) -> Cell:
+    if proof is None or proof.agreed is None:
+        return warn(f"not compared{'' if proof is None else f': {word(proof.detail)}'}")
+    if proof.agreed:
+        return good(f"equal to a read, {proof.levels} levels")
+    return bad(f"DIFFERS from {proof.reads} reads: {word(proof.detail)}")
 
 
 def run_refused(denials: Sequence[Denial]) -> Answer:

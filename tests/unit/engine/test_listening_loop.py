@@ -18,7 +18,7 @@ from perpsctl.domain.streams import ChannelState, NewsKind, StreamPart
 from perpsctl.engine.strategies import Proposal, Strategy, StrategyState
 from perpsctl.engine.supervisor import RunOptions, RunResult, Supervisor, TickReport
 from perpsctl.risk.limits import RiskLimits
-from tests.builders import BTC, an_intent
+from tests.builders import BTC, a_book, an_intent
 from tests.unit.engine.conftest import House, build
 from tests.unit.engine.fake_streams import FIGURES, FakeStreams
 from tests.unit.engine.fakes import DOWN, ManualClock
@@ -457,13 +457,28 @@ def test_the_summary_and_the_journal_tell_how_the_streams_served(scene: Scene) -
     assert scene.streams.stopped
 
 
+def test_the_run_tells_whether_the_book_it_kept_is_the_book_a_read_tells(scene: Scene) -> None:
+    equal = scene.run(ticks=2)
+    assert equal.summary.book_proof is not None
+    assert equal.summary.book_proof.agreed is True
+    assert equal.problems == ()
+
+
+def test_W1_a_book_that_is_not_what_reads_tell_is_a_problem_of_the_run(scene: Scene) -> None:
+    scene.house.venue.books[PRODUCT] = lambda: a_book(mid="60100")
+    differs = scene.run(ticks=2)
+    assert differs.summary.book_proof is not None
+    assert differs.summary.book_proof.agreed is False
+    assert any("the streamed book was not what" in problem for problem in differs.problems), differs.problems
+
+
 def test_a_run_without_streams_says_so_and_writes_no_figures(house: House) -> None:
     loop = Supervisor(
         engine=house.engine, lease=house.lease, switch=house.switch, strategy=Scripted(buy()),
         options=RunOptions(ticks=2),
     )  # fmt: skip
     summary = loop.run().summary
-    assert (summary.stream_uptime, summary.gaps, summary.reconnects) == (None, None, None)
+    assert (summary.stream_uptime, summary.gaps, summary.reconnects, summary.book_proof) == (None, None, None, None)
     assert EventKind.STREAMS not in house.journal.kinds()
 
 

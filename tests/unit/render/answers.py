@@ -14,6 +14,7 @@ from perpsctl.domain.outlook import BookTop, Happening, LimitUse, Outlook
 from perpsctl.domain.ports import Integrity
 from perpsctl.domain.reports import (
     Attestation,
+    BookProof,
     Break,
     BreakClass,
     CancelReport,
@@ -125,6 +126,7 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
         realised=Notional(Decimal("-1.25")), started=NOW, ended=LATER, stream_uptime=Decimal("0.99953"), gaps=2, reconnects=1,
         recovery_s=RecoveryS(p50=Decimal("0.812"), max=Decimal("1.25"), samples=3),
         data_age_ms=DataAgeMs(p50=Decimal("41.5"), p99=Decimal("310"), samples=60),
+        book_proof=BookProof(agreed=True, levels=40, reads=2, detail=""),
     )  # fmt: skip
     difference = Break(
         kind="order", cls=BreakClass.FOREIGN, subject=str(ORDER), ours=said, theirs=said, owner="operator", since=NOW,
