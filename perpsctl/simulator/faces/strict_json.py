@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from perpsctl.simulator.faces.errors import Malformed
-from perpsctl.wire.advanced_trade.orders import TERMS_OF, OrderConfiguration
+from perpsctl.wire.advanced_trade.configurations import TERMS_OF, OrderConfiguration
 from perpsctl.wire.guard import WireError, check
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -18,6 +18,7 @@ from perpsctl.simulator.orders import (
     Placed,
     Preview,
 )
+from perpsctl.wire.advanced_trade import configurations
 from perpsctl.wire.advanced_trade import orders as wire
 
 
@@ -51,10 +52,10 @@ def create_reply(answer: CreateAnswer) -> wire.CreateOrderReply:
     )
 
 
-def configuration_body(view: Configuration) -> wire.OrderConfiguration:
+def configuration_body(view: Configuration) -> configurations.OrderConfiguration:
     """A configuration as the venue echoes it."""
-    allowed = wire.TERMS_OF[view.kind.value]
-    terms = wire.Terms(
+    allowed = configurations.TERMS_OF[view.kind.value]
+    terms = configurations.Terms(
         base_size=_or_unset(view.base_size),
         quote_size=_or_unset(view.quote_size),
         limit_price=_or_unset(view.limit_price),
@@ -65,7 +66,7 @@ def configuration_body(view: Configuration) -> wire.OrderConfiguration:
         post_only=view.post_only if "post_only" in allowed else UNSET,
         reduce_only=True if view.reduce_only else UNSET,
     )
-    return wire.configuration(view.kind.value, terms)
+    return configurations.configuration(view.kind.value, terms)
 
 
 def _or_unset(value: Decimal | None) -> str | UnsetType:

@@ -32,6 +32,7 @@ from perpsctl.simulator.orders import (
     Side,
     StopDirection,
 )
+from perpsctl.wire.advanced_trade import configurations
 from perpsctl.wire.advanced_trade import orders as wire
 
 MAX_CANCELS = 100  # the largest batch is undocumented; others use 100 (reference 6.4)
@@ -77,7 +78,7 @@ def _or_none(text: str | UnsetType) -> str | None:
     return None if text is UNSET else text
 
 
-def _configuration(sent: wire.OrderConfiguration | UnsetType) -> Configuration:
+def _configuration(sent: configurations.OrderConfiguration | UnsetType) -> Configuration:
     if sent is UNSET:
         raise Malformed("order_configuration is required")
     variants = tuple(sent.variants())

@@ -19,7 +19,7 @@ from perpsctl.domain.orders import (
     VenueOrder,
 )
 from perpsctl.domain.text import shown
-from perpsctl.wire.advanced_trade import orders, reading
+from perpsctl.wire.advanced_trade import configurations, orders, reading
 from perpsctl.wire.advanced_trade.common import is_absent
 from perpsctl.wire.guard import WireError
 
@@ -82,7 +82,7 @@ NOTHING_STATED = StatedTerms(variant="", size=None, limit_price=None, stop_price
 
 def terms_from(configuration: object, unit: Size) -> StatedTerms:
     """Read a configuration with `unit` coin per unit of `base_size`. An order sized in quote has no size in coin."""
-    chosen = configuration.chosen() if isinstance(configuration, orders.OrderConfiguration) else None
+    chosen = configuration.chosen() if isinstance(configuration, configurations.OrderConfiguration) else None
     if chosen is None:
         return NOTHING_STATED
     variant, terms = chosen

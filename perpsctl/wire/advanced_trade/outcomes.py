@@ -10,7 +10,7 @@ from typing import Final
 from perpsctl.domain.ids import VenueOrderId
 from perpsctl.domain.orders import Accepted, CancelResult, Rejected, Unknown
 from perpsctl.domain.text import shown
-from perpsctl.wire.advanced_trade import orders, reading
+from perpsctl.wire.advanced_trade import configurations, orders, reading
 from perpsctl.wire.advanced_trade.common import is_absent
 from perpsctl.wire.guard import WireError, number
 
@@ -105,15 +105,15 @@ def contradictions(
         for name, echoed, sent in pairs
         if not is_absent(echoed) and echoed != sent
     ]
-    if not isinstance(reply.order_configuration, orders.OrderConfiguration):
+    if not isinstance(reply.order_configuration, configurations.OrderConfiguration):
         return tuple(found)
     if isinstance(request, orders.CreateOrderRequest):
         found += _terms_apart(reply.order_configuration, request.order_configuration)
     return tuple(found)
 
 
-def _terms_apart(echo: orders.OrderConfiguration, sent: object) -> list[str]:
-    if not isinstance(sent, orders.OrderConfiguration) or not any(echo.variants()):
+def _terms_apart(echo: configurations.OrderConfiguration, sent: object) -> list[str]:
+    if not isinstance(sent, configurations.OrderConfiguration) or not any(echo.variants()):
         return []
     echoed, meant = echo.chosen(), sent.chosen()
     if echoed is None or meant is None or echoed[0] != meant[0]:

@@ -10,14 +10,14 @@ from perpsctl.domain.ids import ClientOrderId, VenueOrderId
 from perpsctl.domain.numbers import plain
 from perpsctl.domain.orders import OrderType, QuantizedEdit, QuantizedOrder, TimeInForce
 from perpsctl.domain.sides import Side
-from perpsctl.wire.advanced_trade import orders
+from perpsctl.wire.advanced_trade import configurations, orders
 from perpsctl.wire.advanced_trade.convert_orders import VARIANTS
 from perpsctl.wire.advanced_trade.reading import rfc3339
 
 _VARIANT_OF: Final = {shape: variant for variant, shape in VARIANTS.items()}
 
 
-def configuration_of(order: QuantizedOrder) -> orders.OrderConfiguration:
+def configuration_of(order: QuantizedOrder) -> configurations.OrderConfiguration:
     """The one configuration that says this order; UsageError for a shape the venue has none for.
 
     A stop buys when the price rises to it and sells when it falls to it; that direction is implied by the side.
@@ -33,9 +33,9 @@ def configuration_of(order: QuantizedOrder) -> orders.OrderConfiguration:
     stop = order.stop_price if intent.type is OrderType.STOP_LIMIT else None
     expires = intent.expires if intent.tif is TimeInForce.GTD else None
     direction = "STOP_DIRECTION_STOP_UP" if order.side is Side.BUY else "STOP_DIRECTION_STOP_DOWN"
-    return orders.configuration(
+    return configurations.configuration(
         variant,
-        orders.Terms(
+        configurations.Terms(
             base_size=plain(order.product.contracts(order.size)),
             limit_price=UNSET if limit is None else plain(limit),
             post_only=intent.post_only if posts else UNSET,

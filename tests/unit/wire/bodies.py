@@ -8,7 +8,7 @@ import msgspec
 
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import Size
-from perpsctl.wire.advanced_trade import accounts, futures, market, orders
+from perpsctl.wire.advanced_trade import accounts, configurations, futures, market, orders
 from perpsctl.wire.advanced_trade.common import Amount
 
 NOW = datetime(2026, 11, 22, 12, 34, 56, tzinfo=UTC)
@@ -165,9 +165,9 @@ def a_limit_order(**fields: Any) -> orders.OrderBody:
     body = orders.OrderBody(
         order_id="813a53c5-3e39-47bb-863d-2faf685d22d8",
         product_id=BIP,
-        order_configuration=orders.configuration(
+        order_configuration=configurations.configuration(
             "limit_limit_gtd",
-            orders.Terms(base_size="5", limit_price="60000", post_only=True, end_time="2026-11-22T12:36:56Z"),
+            configurations.Terms(base_size="5", limit_price="60000", post_only=True, end_time="2026-11-22T12:36:56Z"),
         ),
         side="BUY",
         client_order_id="18eb9947-db49-4874-8e7b-39b8fe5f4317",
@@ -198,9 +198,9 @@ def a_limit_order(**fields: Any) -> orders.OrderBody:
 
 def a_stop_order() -> orders.OrderBody:
     return a_limit_order(
-        order_configuration=orders.configuration(
+        order_configuration=configurations.configuration(
             "stop_limit_stop_limit_gtc",
-            orders.Terms(
+            configurations.Terms(
                 base_size="5", limit_price="71000", stop_price="70900", stop_direction="STOP_DIRECTION_STOP_UP"
             ),
         ),

@@ -20,8 +20,8 @@ from perpsctl.domain.orders import (
 )
 from perpsctl.domain.sides import Side
 from perpsctl.wire import guard
+from perpsctl.wire.advanced_trade import configurations, orders
 from perpsctl.wire.advanced_trade import convert_orders as trading
-from perpsctl.wire.advanced_trade import orders
 from perpsctl.wire.guard import WireError
 from tests.unit.wire import bodies
 from tests.unit.wire.bodies import NOW, SIZES, a_fill, a_limit_order
@@ -100,8 +100,9 @@ def test_every_documented_status_is_known(word: str) -> None:
 
 
 def test_a_configuration_of_several_variants_states_no_terms() -> None:
-    both = orders.OrderConfiguration(
-        limit_limit_gtc=orders.Terms(base_size="1", limit_price="2"), market_market_ioc=orders.Terms(base_size="1")
+    both = configurations.OrderConfiguration(
+        limit_limit_gtc=configurations.Terms(base_size="1", limit_price="2"),
+        market_market_ioc=configurations.Terms(base_size="1"),
     )
     assert trading.terms_from(both, Size(Decimal(1))) == trading.NOTHING_STATED
 

@@ -9,23 +9,23 @@ from msgspec import UNSET
 from perpsctl.domain.ids import VenueOrderId
 from perpsctl.domain.orders import Accepted, Rejected, Unknown
 from perpsctl.wire import guard
-from perpsctl.wire.advanced_trade import faults, orders, outcomes
+from perpsctl.wire.advanced_trade import configurations, faults, orders, outcomes
 from perpsctl.wire.guard import WireError
 from tests.unit.wire.bodies import BIP, changed
 
 SAMPLES = Path(__file__).parents[3] / ".." / "shared" / "api" / "samples"
 recorded = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no payload samples in {SAMPLES}")
 
-TERMS = orders.Terms(base_size="1", limit_price="68000", post_only=True)
+TERMS = configurations.Terms(base_size="1", limit_price="68000", post_only=True)
 REQUEST = orders.CreateOrderRequest(
     client_order_id="intent-0001",
     product_id=BIP,
     side="BUY",
-    order_configuration=orders.configuration("limit_limit_gtc", TERMS),
+    order_configuration=configurations.configuration("limit_limit_gtc", TERMS),
 )
 TAKEN = orders.OrderSuccess(order_id="v-1", product_id=BIP, side="BUY", client_order_id="intent-0001")
 ACCEPTING = orders.CreateOrderReply(
-    success=True, success_response=TAKEN, order_configuration=orders.configuration("limit_limit_gtc", TERMS)
+    success=True, success_response=TAKEN, order_configuration=configurations.configuration("limit_limit_gtc", TERMS)
 )
 
 
@@ -82,7 +82,7 @@ def test_a_reply_about_another_order_is_unknown_and_alarmed_H10_N17(fields: dict
     ],
 )
 def test_a_reply_with_other_terms_is_unknown_and_alarmed_H10(variant: str, fields: dict[str, Any]) -> None:
-    echo = orders.configuration(variant, changed(TERMS, **fields))
+    echo = configurations.configuration(variant, changed(TERMS, **fields))
     found = outcome(changed(ACCEPTING, order_configuration=echo))
     assert isinstance(found, Unknown)
     assert found.alarm
@@ -92,19 +92,19 @@ def test_a_reply_with_other_terms_is_unknown_and_alarmed_H10(variant: str, field
     "fields", [{"stop_price": "67000"}, {"stop_direction": "STOP_DIRECTION_STOP_DOWN"}, {"limit_price": "1"}]
 )
 def test_a_stop_with_another_trigger_is_unknown_and_alarmed_H10(fields: dict[str, Any]) -> None:
-    terms = orders.Terms(
+    terms = configurations.Terms(
         base_size="1", limit_price="68000", stop_price="67995", stop_direction="STOP_DIRECTION_STOP_UP"
     )
     variant = "stop_limit_stop_limit_gtc"
-    request = changed(REQUEST, order_configuration=orders.configuration(variant, terms))
-    same = changed(ACCEPTING, order_configuration=orders.configuration(variant, terms))
-    other = changed(ACCEPTING, order_configuration=orders.configuration(variant, changed(terms, **fields)))
+    request = changed(REQUEST, order_configuration=configurations.configuration(variant, terms))
+    same = changed(ACCEPTING, order_configuration=configurations.configuration(variant, terms))
+    other = changed(ACCEPTING, order_configuration=configurations.configuration(variant, changed(terms, **fields)))
     assert isinstance(outcome(same, request), Accepted)
     assert isinstance(outcome(other, request), Unknown)
 
 
 def test_the_same_number_written_otherwise_is_no_contradiction() -> None:
-    echo = orders.configuration("limit_limit_gtc", changed(TERMS, base_size="1.0", limit_price="68000.00"))
+    echo = configurations.configuration("limit_limit_gtc", changed(TERMS, base_size="1.0", limit_price="68000.00"))
     assert isinstance(outcome(changed(ACCEPTING, order_configuration=echo)), Accepted)
 
 
@@ -161,7 +161,8 @@ def test_what_the_venue_says_is_escaped_S3_H14() -> None:
 def test_a_close_is_read_like_a_create_without_comparing_terms() -> None:
     request = orders.ClosePositionRequest(client_order_id="intent-0001", product_id=BIP, size="3")
     reply = changed(
-        ACCEPTING, order_configuration=orders.configuration("market_market_ioc", orders.Terms(base_size="3"))
+        ACCEPTING,
+        order_configuration=configurations.configuration("market_market_ioc", configurations.Terms(base_size="3")),
     )
     assert isinstance(outcome(reply, request), Accepted)
     assert isinstance(outcome(reply, request, side="SELL"), Unknown)

@@ -21,9 +21,9 @@ from perpsctl.domain.orders import (
 )
 from perpsctl.domain.sides import Side
 from perpsctl.wire import guard
+from perpsctl.wire.advanced_trade import configurations, orders, reading, requests
 from perpsctl.wire.advanced_trade import convert_market as public
 from perpsctl.wire.advanced_trade import convert_orders as trading
-from perpsctl.wire.advanced_trade import orders, reading, requests
 from tests.unit.wire.bodies import BIP, NOW, a_product
 
 PRODUCT = public.product_from(a_product(), NOW)
@@ -121,10 +121,10 @@ def test_an_order_becomes_the_one_configuration_that_says_it_I7(
     assert preview["order_configuration"] == expected
     assert "client_order_id" not in preview
     configuration = request.order_configuration
-    assert isinstance(configuration, orders.OrderConfiguration)
+    assert isinstance(configuration, configurations.OrderConfiguration)
     chosen = configuration.chosen()
     assert chosen is not None
-    assert orders.stray_terms(*chosen) == ()
+    assert configurations.stray_terms(*chosen) == ()
 
 
 @pytest.mark.parametrize(("order", "_"), CONFIGURATIONS)
@@ -176,10 +176,10 @@ def test_edits_cancels_and_closes_name_their_order_and_their_size() -> None:
 
 
 def test_terms_that_do_not_belong_to_a_variant_are_named() -> None:
-    terms = orders.Terms(base_size="1", limit_price="2", post_only=True, reduce_only=True)
-    assert orders.stray_terms("limit_limit_gtc", terms) == ("reduce_only",)
-    assert orders.stray_terms("sor_limit_ioc", terms) == ("post_only", "reduce_only")
-    assert set(orders.TERMS_OF) == set(orders.OrderConfiguration.nullable)
+    terms = configurations.Terms(base_size="1", limit_price="2", post_only=True, reduce_only=True)
+    assert configurations.stray_terms("limit_limit_gtc", terms) == ("reduce_only",)
+    assert configurations.stray_terms("sor_limit_ioc", terms) == ("post_only", "reduce_only")
+    assert set(configurations.TERMS_OF) == set(configurations.OrderConfiguration.nullable)
 
 
 @given(st.integers(1, 5000), st.integers(1, 10**7))
