@@ -12,22 +12,16 @@ import logging
 import os
 import secrets
 import signal
-import socket
-import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from ipaddress import ip_address
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from perpsctl.domain.errors import UsageError
 from perpsctl.domain.text import shown
@@ -37,24 +31,31 @@ from perpsctl.simulator.clock import SystemClock
 from perpsctl.simulator.embedded import Embedded
 from perpsctl.simulator.faces.control import Body, ControlFace, Hooks
 from perpsctl.simulator.faces.errors import refusal
-from perpsctl.simulator.faces.messages import Request, first_of, whole, word
+from perpsctl.simulator.faces.messages import first_of, whole, word
 from perpsctl.simulator.faces.spelling import stamp
 from perpsctl.simulator.faults import EffectKind
 from perpsctl.simulator.identity import replace_private_file
 from perpsctl.simulator.launcher import LIFE_LOCK, STATE_FILE, SimOptions, process_start
+from perpsctl.simulator.listening import (
+    HOST,
+    QuietServer,
+    access_log,
+    listen,
+    request_of,
+    server_config,
+    tls_context,
+)
 from perpsctl.simulator.options import CalendarMode, Dedupe, Options, ReplaySpec
 from perpsctl.simulator.outlet import SocketName
 from perpsctl.simulator.recordings import BadRecording
 from perpsctl.simulator.sockets import Connection, connection_of, deliver, refusing, whole_body
 from perpsctl.simulator.tls import loopback_certificates
 
-HOST = "127.0.0.1"
 ACCESS_LOG = "access.log"
 CA_FILE = "ca.pem"
 ACCOUNT_FILE = "account"  # how many accounts this folder has seen: every start and reset is a new one
 TICK_S = 0.1
 BODY_LIMIT = 1_000_000
-_LOG_BYTES = 1_000_000
 _USAGE = 2
 
 
@@ -68,9 +69,9 @@ class Server:
         self._started_at = datetime.now(UTC)
         self._last_request = time.monotonic()
         self._stopping = threading.Event()
-        self._servers: list[_QuietServer] = []
+        self._servers: list[QuietServer] = []
         self._token = secrets.token_urlsafe(32)
-        self._log = _access_log(folder / ACCESS_LOG)
+        self._log = access_log(folder / ACCESS_LOG)
         try:
             self.embedded = Embedded(
                 SystemClock(), core_options(options), folder=folder, accounts_before=_accounts_before(folder)
@@ -87,17 +88,17 @@ class Server:
         self._us_socket = ws.embedded_sockets(self.embedded, SocketName.US_MARKET, heard=self._heard)
         self._us_user_socket = ws.embedded_sockets(self.embedded, SocketName.US_USER, heard=self._heard)
         self._sockets = {
-            "http": _listen(options.http_port),
-            "https": _listen(options.https_port),
-            "global_http": _listen(options.global_http_port),
-            "global_https": _listen(options.global_https_port),
-            "streams_ws": _listen(0),
-            "streams_wss": _listen(0),
-            "us_ws": _listen(0),
-            "us_wss": _listen(0),
-            "us_user_ws": _listen(0),
-            "us_user_wss": _listen(0),
-            "control": _listen(options.control_port),
+            "http": listen(options.http_port),
+            "https": listen(options.https_port),
+            "global_http": listen(options.global_http_port),
+            "global_https": listen(options.global_https_port),
+            "streams_ws": listen(0),
+            "streams_wss": listen(0),
+            "us_ws": listen(0),
+            "us_wss": listen(0),
+            "us_user_ws": listen(0),
+            "us_user_wss": listen(0),
+            "control": listen(options.control_port),
         }
 
     def run(self) -> None:
@@ -117,19 +118,19 @@ class Server:
         certificates = loopback_certificates(self._started_at)
         replace_private_file(self._folder / CA_FILE, certificates.ca)
         knock = self.embedded.exchange.faults.knock
-        tls = _tls_context(self._folder, certificates.chain, certificates.key)
+        tls = tls_context(self._folder, certificates.chain, certificates.key)
         self._servers = [
-            _QuietServer(_config(self._us_app, refusing(knock))),
-            _QuietServer(_config(self._us_app, refusing(knock), tls)),
-            _QuietServer(_config(self._global_app, refusing(knock), sockets=True)),
-            _QuietServer(_config(self._global_app, refusing(knock), tls, sockets=True)),
-            _QuietServer(_config(self._streams_app, Connection, sockets=True)),
-            _QuietServer(_config(self._streams_app, Connection, tls, sockets=True)),
-            _QuietServer(_config(self._us_market_app, refusing(knock), sockets=True)),
-            _QuietServer(_config(self._us_market_app, refusing(knock), tls, sockets=True)),
-            _QuietServer(_config(self._us_user_app, refusing(knock), sockets=True)),
-            _QuietServer(_config(self._us_user_app, refusing(knock), tls, sockets=True)),
-            _QuietServer(_config(self._control_app, Connection)),
+            QuietServer(server_config(self._us_app, refusing(knock))),
+            QuietServer(server_config(self._us_app, refusing(knock), tls)),
+            QuietServer(server_config(self._global_app, refusing(knock), sockets=True)),
+            QuietServer(server_config(self._global_app, refusing(knock), tls, sockets=True)),
+            QuietServer(server_config(self._streams_app, Connection, sockets=True)),
+            QuietServer(server_config(self._streams_app, Connection, tls, sockets=True)),
+            QuietServer(server_config(self._us_market_app, refusing(knock), sockets=True)),
+            QuietServer(server_config(self._us_market_app, refusing(knock), tls, sockets=True)),
+            QuietServer(server_config(self._us_user_app, refusing(knock), sockets=True)),
+            QuietServer(server_config(self._us_user_app, refusing(knock), tls, sockets=True)),
+            QuietServer(server_config(self._control_app, Connection)),
         ]
         serving = [
             asyncio.ensure_future(server.serve(sockets=[sock]))
@@ -174,7 +175,7 @@ class Server:
         began = time.monotonic()
         self._last_request = began
         connection = connection_of(scope)
-        request = _request(scope, b"", self.embedded.exchange.now())
+        request = request_of(scope, b"", self.embedded.exchange.now())
         intake = self.embedded.us.intake(request, counted=connection.first_counted())
         reset = first_of(intake.effects, EffectKind.RESET)
         if reset is not None and word(reset, "when", "before") == "during_request":
@@ -188,13 +189,13 @@ class Server:
             await asyncio.sleep(len(body) / max(1, whole(slow, "bytes_per_second", 1000)))
         if intake.delay_before_s:
             await asyncio.sleep(intake.delay_before_s)  # the client may leave; the request is handled all the same
-        request = _request(scope, body, request.received_at)
+        request = request_of(scope, body, request.received_at)
         if len(body) > BODY_LIMIT:
             reply = refusal(413, "INVALID_ARGUMENT", "the body is too large")
         else:
             reply = self.embedded.us.answer(request, intake)
         await deliver(reply, connection, send)
-        self._log.line(request, reply.status, began)
+        self._log.line(request, reply.status, _microseconds_since(began))
 
     async def _global_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As for the US, but the body comes first: it may name the method, and with it what goes wrong."""
@@ -207,7 +208,7 @@ class Server:
         body = await whole_body(receive, BODY_LIMIT)
         if body is None:
             return
-        request = _request(scope, body, self.embedded.exchange.now())
+        request = request_of(scope, body, self.embedded.exchange.now())
         intake = self.embedded.global_.intake(request, counted=connection.first_counted())
         reset = first_of(intake.effects, EffectKind.RESET)
         if reset is not None and word(reset, "when", "before") == "during_request":
@@ -223,7 +224,7 @@ class Server:
         else:
             reply = self.embedded.global_.answer(request, intake)
         await deliver(reply, connection, send)
-        self._log.line(request, reply.status, began)
+        self._log.line(request, reply.status, _microseconds_since(began))
 
     async def _streams_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -252,7 +253,7 @@ class Server:
         body = await whole_body(receive, BODY_LIMIT)
         if body is None:
             return
-        reply = self._control.handle(_request(scope, body, self.embedded.exchange.now()))
+        reply = self._control.handle(request_of(scope, body, self.embedded.exchange.now()))
         await deliver(reply, connection_of(scope), send)
 
     # --- state ----------------------------------------------------------------------------------------
@@ -302,31 +303,6 @@ class Server:
         replace_private_file(self._folder / STATE_FILE, json.dumps(state, indent=2).encode("utf-8"))
 
 
-class _QuietServer(uvicorn.Server):
-    """All of them share one loop; signals are the process's matter."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class _AccessLog:
-    """Time, method, path, status, milliseconds. Never a query, a header or a body."""
-
-    def __init__(self, handler: logging.Handler) -> None:
-        self._handler = handler
-
-    def line(self, request: Request, status: int, began: float) -> None:
-        took_us = int((time.monotonic() - began) * 1_000_000)
-        text = (
-            f"{stamp(request.received_at)} {shown(request.method, 10)} {shown(request.path, 200)} {status} {took_us}us"
-        )
-        self._handler.emit(logging.makeLogRecord({"msg": text, "levelno": logging.INFO}))
-
-    def close(self) -> None:
-        self._handler.close()
-
-
 def serve(folder: Path, options: SimOptions, on_ready: Callable[[Body], None] | None = None) -> None:
     """Serves in the foreground until stopped. UsageError when another server lives in `folder` or an option is wrong.
 
@@ -364,84 +340,8 @@ def core_options(options: SimOptions) -> Options:
     )
 
 
-def _config(
-    app: ASGIApp, protocol: type[Connection], tls: ssl.SSLContext | None = None, *, sockets: bool = False
-) -> uvicorn.Config:
-    config = uvicorn.Config(
-        app,
-        http=protocol,
-        interface="asgi3",
-        **(ws.UVICORN if sockets else {"ws": "none"}),
-        proxy_headers=False,
-        lifespan="off",
-        loop="asyncio",
-        log_config=None,
-        access_log=False,
-        date_header=False,  # the face tells the venue's time, which fault A1 may shift
-        server_header=False,
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=1,
-    )
-    config.load()
-    config.ssl = tls
-    return config
-
-
-def _tls_context(folder: Path, chain: bytes, key: bytes) -> ssl.SSLContext:
-    """The ssl module reads files only: they exist for as long as it takes."""
-    chain_file, key_file = folder / ".chain.pem", folder / ".key.pem"
-    try:
-        replace_private_file(chain_file, chain)
-        replace_private_file(key_file, key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # No session tickets: nobody resumes a session here, and TLS 1.3 sends them after the handshake, where they meet
-        # the first bytes a client writes. A client that reads and writes one socket from two threads then loses what it
-        # wrote (OpenSSL allows one thread at a time, CPython guards nothing: python/cpython#137588, openssl#20446).
-        # Measured 2026-11-22 with websockets 13.1, the official SDK's: 6 of 300 upgrades hung with, 0 of 5000 without.
-        context.num_tickets = 0
-        context.load_cert_chain(chain_file, key_file)
-        return context
-    finally:
-        chain_file.unlink(missing_ok=True)
-        key_file.unlink(missing_ok=True)
-
-
-def _listen(port: int) -> socket.socket:
-    """A listening socket on loopback; UsageError when the port is taken."""
-    assert ip_address(HOST).is_loopback
-    # asyncio switches Nagle off only where the protocol is named; else each answer waits 40 ms for an acknowledgement
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((HOST, port))
-    except OSError as refused:
-        sock.close()
-        raise UsageError(f"port {port} cannot be used: {refused.strerror}", fix="choose another or none") from None
-    return sock
-
-
-def _request(scope: Scope, body: bytes, received_at: datetime) -> Request:
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    server_host, server_port = scope["server"]
-    here = {f"{name}:{server_port}" for name in (server_host, "localhost")}
-    named = headers.get("host", "")
-    client = scope.get("client")
-    return Request(
-        method=scope["method"],
-        path=scope["raw_path"].decode("ascii", "replace"),
-        query=scope["query_string"].decode("latin-1"),
-        headers=headers,
-        body=body,
-        received_at=received_at,
-        connected_host=named if named in here else f"{server_host}:{server_port}",
-        client_ip=client[0] if client else HOST,
-    )
-
-
-def _access_log(path: Path) -> _AccessLog:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-    return _AccessLog(RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8"))
+def _microseconds_since(began: float) -> int:
+    return int((time.monotonic() - began) * 1_000_000)
 
 
 def _accounts_before(folder: Path) -> int:
