@@ -8,9 +8,11 @@ import secrets
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from perpsctl.domain.ids import Ids
-from perpsctl.domain.ports import Clock
+if TYPE_CHECKING:  # every command starts here, and most of what the ports name is not needed to start
+    from perpsctl.domain.ids import Ids
+    from perpsctl.domain.ports import Clock
 
 __all__ = ["SystemClock", "SystemIds"]
 
@@ -51,9 +53,9 @@ class SystemIds:
         return secrets.randbelow(1_000_000)
 
 
-def _is_clock(clock: SystemClock) -> Clock:
+def _is_clock(clock: SystemClock) -> "Clock":
     return clock
 
 
-def _is_ids(ids: SystemIds) -> Ids:
+def _is_ids(ids: SystemIds) -> "Ids":
     return ids

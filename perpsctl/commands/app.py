@@ -1,4 +1,4 @@
-"""The command line's root: joins the subcommands, and turns every ending into an exit code and at most two lines.
+"""The command line's root: runs one command line, and turns every ending into an exit code and at most two lines.
 
 One of the three homes of `except Exception`: what arrives here is our bug, told without a traceback and without secrets.
 """
@@ -11,48 +11,11 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from perpsctl.commands import checks, config, journal, killswitch, limits, order, positions, products, run, sim, watch
-from perpsctl.commands.globals import REPORTS, VersionOption, new_group, with_globals
-from perpsctl.commands.help import LOOK, PROVE, SET_UP, TRADE
 from perpsctl.commands.invocation import Invocation, begin
 from perpsctl.commands.output import write_error
+from perpsctl.commands.tree import tree_for
 from perpsctl.domain.errors import ExitCode, InvariantBroken, PerpsctlError, UsageError
 from perpsctl.domain.text import shown
-
-HELP = "Trade Coinbase perpetual futures, and prove that it is safe to do so."
-EXAMPLES = """\
-perpsctl products list
-perpsctl order place --product BTC-PERP --side buy --size 0.01 --price 60000
-perpsctl killswitch engage --flatten
-perpsctl COMMAND --help"""
-
-app = new_group(HELP, epilog=EXAMPLES)
-
-
-def _root(ctx: typer.Context, version: VersionOption = False) -> None: ...
-
-
-_root.__doc__ = HELP
-app.callback()(with_globals(_root))
-run.add_to(app, TRADE, PROVE)
-positions.add_pnl(app, LOOK)
-watch.add_to(app, LOOK)
-checks.add_to(app)
-for report in app.registered_commands:
-    if report.name in REPORTS:
-        report.rich_help_panel = PROVE
-for name, group, panel in (
-    ("order", order.app, TRADE),
-    ("positions", positions.app, TRADE),
-    ("products", products.app, LOOK),
-    ("fills", positions.fills_app, LOOK),
-    ("limits", limits.app, LOOK),
-    ("killswitch", killswitch.app, PROVE),
-    ("journal", journal.app, PROVE),
-    ("config", config.app, SET_UP),
-    ("sim", sim.app, SET_UP),
-):
-    app.add_typer(group, name=name, rich_help_panel=panel)
 
 
 def main() -> None:
@@ -67,7 +30,7 @@ def invoke(arguments: Sequence[str]) -> int:
     """Run one command line; the result is its exit code, and every ending has been told exactly once."""
     begun = begin(arguments)
     try:
-        code = app(list(arguments), prog_name="perpsctl", standalone_mode=False)
+        code = tree_for(arguments)(list(arguments), prog_name="perpsctl", standalone_mode=False)
     except PerpsctlError as error:
         return _told(error, begun, arguments)
     except TyperException as error:

@@ -6,18 +6,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from perpsctl.commands.inputs import Terms, who
-from perpsctl.domain.accounts import AccountView, OrdersRead
 from perpsctl.domain.errors import JournalUnavailable, UsageError
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId, intent_id
 from perpsctl.domain.numbers import Price, Size, plain
 from perpsctl.domain.orders import EditIntent, OrderIntent, Origin, QuantizedOrder, Road, VenueOrder
 from perpsctl.domain.products import Product, find_product
 from perpsctl.domain.quantize import quantize
-from perpsctl.domain.reports import IntentRecord
-from perpsctl.engine.losses import losses_now
 
 if TYPE_CHECKING:
     from perpsctl.bootstrap import Toolkit
+    from perpsctl.domain.accounts import AccountView, OrdersRead
+    from perpsctl.domain.reports import IntentRecord
 
 LATELY = timedelta(days=1)  # how far back `order list --all` asks the venue
 
@@ -76,12 +75,12 @@ def edit_of(
     )
 
 
-def record_of(toolkit: "Toolkit", wanted: str) -> IntentRecord | None:
+def record_of(toolkit: "Toolkit", wanted: str) -> "IntentRecord | None":
     """The journal's record of an intent's or an order's id."""
     return toolkit.journal.intent(IntentId(wanted)) or toolkit.journal.intent_by_order(VenueOrderId(wanted))
 
 
-def order_now(toolkit: "Toolkit", record: IntentRecord) -> VenueOrder | None:
+def order_now(toolkit: "Toolkit", record: "IntentRecord") -> VenueOrder | None:
     """The order behind a record: read again while it may move, else as last seen."""
     if record.venue_order_id is None or record.stage.final:
         return record.order
@@ -102,12 +101,12 @@ def filled_of(toolkit: "Toolkit", gone: Sequence[VenueOrderId]) -> tuple[str, ..
     return tuple(said)
 
 
-def unfinished(toolkit: "Toolkit") -> tuple[IntentRecord, ...]:
+def unfinished(toolkit: "Toolkit") -> "tuple[IntentRecord, ...]":
     """What is in doubt, then what works."""
     return toolkit.journal.in_doubt() + toolkit.journal.working()
 
 
-def resolved(toolkit: "Toolkit", wanted: str | None, wait: timedelta) -> tuple[IntentRecord, ...]:
+def resolved(toolkit: "Toolkit", wanted: str | None, wait: timedelta) -> "tuple[IntentRecord, ...]":
     """The records of one doubt, or of all, after looking for up to `wait`."""
     deadline = toolkit.clock.now() + wait
     if wanted is None:
@@ -121,7 +120,9 @@ def resolved(toolkit: "Toolkit", wanted: str | None, wait: timedelta) -> tuple[I
     return _again(toolkit, [record.intent.id])
 
 
-def decided(toolkit: "Toolkit", wanted: str, decision: str, *, reason: str, by: str | None) -> tuple[IntentRecord, ...]:
+def decided(
+    toolkit: "Toolkit", wanted: str, decision: str, *, reason: str, by: str | None
+) -> "tuple[IntentRecord, ...]":
     """The record of a doubt that an operator ended by name: `not-sent`, or the id of the order it became."""
     named = intent_id(wanted)
     accepted = decision != "not-sent"
@@ -135,7 +136,7 @@ def decided(toolkit: "Toolkit", wanted: str, decision: str, *, reason: str, by: 
     return _again(toolkit, [named])
 
 
-def _again(toolkit: "Toolkit", ids: Sequence[IntentId]) -> tuple[IntentRecord, ...]:
+def _again(toolkit: "Toolkit", ids: Sequence[IntentId]) -> "tuple[IntentRecord, ...]":
     found = (toolkit.journal.intent(each) for each in ids)
     return tuple(record for record in found if record is not None)
 
@@ -148,8 +149,10 @@ def booked_coin(toolkit: "Toolkit") -> Mapping[ProductId, Decimal] | None:
         return None
 
 
-def gains(toolkit: "Toolkit", account: AccountView) -> Mapping[str, Decimal | None]:
+def gains(toolkit: "Toolkit", account: "AccountView") -> Mapping[str, Decimal | None]:
     """Gains (negative: losses) of the UTC day and the last 24 hours, by balances and by the journal's fills."""
+    from perpsctl.engine.losses import losses_now
+
     engine = toolkit.engine
     reading = losses_now(lambda: account, toolkit.journal, engine.views, engine.reconciler.transfers)
     rows: dict[str, Decimal | None] = {}
@@ -159,7 +162,7 @@ def gains(toolkit: "Toolkit", account: AccountView) -> Mapping[str, Decimal | No
     return rows | {f"{window} by balances": None for window in reading.missing}
 
 
-def over_lately(toolkit: "Toolkit", live: OrdersRead) -> tuple[VenueOrder, ...]:
+def over_lately(toolkit: "Toolkit", live: "OrdersRead") -> tuple[VenueOrder, ...]:
     """What the venue tells of the last day beside the live orders, read whole or not at all (L5), newest first."""
     listed = {order.venue_order_id for order in live.orders}
     told = toolkit.venue.orders_since(toolkit.clock.now() - LATELY).orders

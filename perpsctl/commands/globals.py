@@ -65,6 +65,7 @@ _SHARED: dict[str, tuple[Any, Any]] = {
     "live": (LiveOption, False),
     "yes": (YesOption, False),
 }
+TAKE_VALUES = frozenset({f"--{name}" for name, (_, default) in _SHARED.items() if default is None})
 
 
 def _show_version(wanted: bool) -> None:

@@ -18,7 +18,6 @@ from perpsctl.domain.products import RETIRED_SUFFIX, find_product
 from perpsctl.domain.quantize import check_shape
 from perpsctl.domain.sides import Side
 from perpsctl.domain.text import shown
-from perpsctl.systemports import SystemClock
 
 
 class TypeWord(StrEnum):
@@ -268,6 +267,8 @@ def terms(
 def _check_together(found: Terms) -> None:
     """The options make one legal order, by the domain's own rule, before the product is looked up or a process started."""
     size = found.contracts if found.size is None else found.size
+    from perpsctl.systemports import SystemClock
+
     assert size is not None
     check_shape(
         OrderIntent(

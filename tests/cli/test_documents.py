@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from perpsctl.commands.app import app
+from perpsctl.commands.tree import tree
 from perpsctl.places import exchange_folder
 from perpsctl.simulator import launcher
 from tests.cli.conftest import Ask, bid_below
@@ -27,7 +27,7 @@ def command_paths() -> list[str]:
             for name, child in below.items():
                 walk(child, (*path, name))
 
-    walk(typer.main.get_command(app), ())
+    walk(typer.main.get_command(tree()), ())
     return found
 
 
