@@ -117,7 +117,7 @@ class World:
         self.venue = self.client(from_values(name, Secret(secret)))
         portfolio = self.embedded.exchange.judge_view().portfolio_uuid
         self.account = AccountKey(f"{self.venue_id.value}:sim:{portfolio}")
-        self.journal: SqlJournal = open_journal(self.folder, self.account, clock=self.clock, ids=self.ids)
+        self.journal: SqlJournal = self.opened_journal()
         self.halts = CombinedHalts(self.latch, self.journal)
         self.assemble(self.venue, self.journal)
         self.switch = KillSwitch(
@@ -129,6 +129,16 @@ class World:
             outside=self.engine.venue_side,
         )
 
+    def opened_journal(self) -> SqlJournal:
+        """The profile's journal, as a process opens it."""
+        return open_journal(self.folder, self.account, clock=self.clock, ids=self.ids)
+
+    def adapter(self) -> InProcessAdapter:
+        """What carries the client's requests to the exchange."""
+        if self.venue_id is VenueId.GLOBAL:
+            return InProcessAdapter(self.embedded, face=self.embedded.global_)
+        return InProcessAdapter(self.embedded)
+
     def client(self, key: Credentials) -> AdvancedTradeVenue | GlobalDerivativesVenue:
         """The profile's venue, in process."""
         if self.venue_id is VenueId.GLOBAL:
@@ -137,7 +147,7 @@ class World:
                 key,
                 self.clock,
                 self.ids,
-                adapter=InProcessAdapter(self.embedded, face=self.embedded.global_),
+                adapter=self.adapter(),
                 observer=self.records.append,
             )
         return AdvancedTradeVenue(
@@ -145,7 +155,7 @@ class World:
             key,
             self.clock,
             self.ids,
-            adapter=InProcessAdapter(self.embedded),
+            adapter=self.adapter(),
             observer=self.records.append,
         )
 

@@ -27,6 +27,7 @@ from perpsctl.simulator.embedded import Embedded
 from perpsctl.simulator.faces.global_session import Session, Transport
 from perpsctl.simulator.faces.global_ws import GlobalSocket
 from perpsctl.simulator.inprocess import GLOBAL_ORIGIN, InProcessAdapter
+from perpsctl.simulator.options import Options
 from tests.rig import VirtualClock, World
 
 STEP_MS = 100
@@ -79,12 +80,26 @@ class GatewayLine:
 class GatewayWorld(World):
     """The product on the second venue; with `socket` its orders travel over the armed order socket, as those of `run` do."""
 
-    def __init__(self, folder: Path, *, socket: bool = False, limits: RiskLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        socket: bool = False,
+        limits: RiskLimits | None = None,
+        options: Options | None = None,
+    ) -> None:
         self._over_socket = socket
         self._stepping = False
         self.socket: RpcSocket | None = None
-        super().__init__(folder, venue=VenueId.GLOBAL, limits=limits)
+        super().__init__(folder, venue=VenueId.GLOBAL, limits=limits, options=options)
         self.clock.on_sleep = self._time_passed
+
+    def adapter(self) -> InProcessAdapter:
+        return InProcessAdapter(self.embedded, face=self.embedded.global_, wait_ms=self.waited)
+
+    def line(self) -> Line:
+        """A new connection of the order socket."""
+        return GatewayLine(self.embedded, self.clock)
 
     def client(self, key: Credentials) -> GlobalDerivativesVenue:
         if self._over_socket:
@@ -95,7 +110,7 @@ class GatewayWorld(World):
             self.clock,
             self.ids,
             capabilities=replace(GLOBAL_CAPABILITIES, orders_die_with_connection=self._over_socket),
-            adapter=InProcessAdapter(self.embedded, face=self.embedded.global_, wait_ms=self._waited),
+            adapter=self.adapter(),
             observer=self.records.append,
             road=None if self.socket is None else over(self.socket, self.ids),
         )
@@ -112,15 +127,12 @@ class GatewayWorld(World):
             token = signer.grant(now=self.clock.now(), ttl=READ_TTL, nonce=self.ids.nonce())
             return {"grant_type": "coinbase_cdp", "token": token}
 
-        def opened() -> Line:
-            return GatewayLine(self.embedded, self.clock)
-
-        made = RpcSocket(opened, self.clock, self.ids, login=login)
+        made = RpcSocket(self.line, self.clock, self.ids, login=login)
         made.start(thread=False)
         made.wait_ready(timedelta(seconds=10))
         return made
 
-    def _waited(self, milliseconds: int) -> None:
+    def waited(self, milliseconds: int) -> None:
         """For an answer: in short steps, so that what the exchange gets to meanwhile has its true moment."""
         whole, rest = divmod(milliseconds, STEP_MS)
         for step in (*[STEP_MS] * whole, rest):
