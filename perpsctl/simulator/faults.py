@@ -294,6 +294,21 @@ class Faults:
                     return Effect(fault=armed.entry.fault, kind=kind, params=dict(armed.params))
         return None
 
+    def strikes(
+        self, kind: EffectKind, socket: str, count: int, applies: Callable[[Mapping[str, Value]], bool]
+    ) -> dict[int, Effect]:
+        """As `strike` for `count` messages that leave at once: which of them, counted from 0, are struck."""
+        struck: dict[int, Effect] = {}
+        if not self._armed:
+            return struck
+        now = self._now()
+        with self._lock:
+            for armed in self._armed:
+                if armed.entry.kind is kind and applies(armed.params):
+                    effect = Effect(fault=armed.entry.fault, kind=kind, params=dict(armed.params))
+                    struck |= {each: effect for each in range(count) if each not in struck and armed.fires(socket, now)}
+        return struck
+
     def lasts(
         self, kind: EffectKind, socket: str, applies: Callable[[Mapping[str, Value]], bool] = lambda _: True
     ) -> Effect | None:

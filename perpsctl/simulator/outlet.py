@@ -6,7 +6,7 @@ the faces.
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -191,6 +191,19 @@ class Outlet:
         if flood.last >= flood.begun + flood.lasts:
             self._flood = None
         return count
+
+    def spared(self, numbers: Sequence[int], channel: str, now: datetime) -> Sequence[int]:
+        """Of the messages of a flood those that leave, told to the judge; a lost one has used up its number (W1)."""
+        lost = self._faults.strikes(
+            EffectKind.STREAM_GAP, self.name, len(numbers), lambda params: _on_channel(params, channel)
+        )
+        for place, effect in lost.items():
+            self.record.gaps += 1
+            self.record.strike(now, effect.fault, effect.kind.value, channel, numbers[place])
+        left = [number for place, number in enumerate(numbers) if place not in lost] if lost else numbers
+        if left:
+            self.record.told(channel, left[-1], len(left))
+        return left
 
     @property
     def flooding(self) -> bool:

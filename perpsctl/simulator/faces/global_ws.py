@@ -227,9 +227,8 @@ class GlobalSocket:
         frame = rpc.encode_notification(book.name, row)
         head, rest = frame.split(b"%d" % NUMBER_HERE)
         middle, tail = rest.split(b"%d" % PREVIOUS_HERE)
-        numbers = book.number(count)
-        self.record.told(book.kind, numbers[-1], count)
-        return [b"%s%d%s%d%s" % (head, number, middle, number - 1, tail) for number in numbers]
+        leaving = self._outlet.spared(book.number(count), book.kind, now)
+        return [b"%s%d%s%d%s" % (head, number, middle, number - 1, tail) for number in leaving]
 
     def ended(self) -> int:
         """The connection is over, whoever ended it; how many orders that cancelled. Safe to repeat."""

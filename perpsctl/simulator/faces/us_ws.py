@@ -224,9 +224,9 @@ class UsSocket:
             return []
         head, tail = _envelope("l2_data", now), b',"events":' + event + b"}"
         first, self._sequence = self._sequence, self._sequence + count
-        self.record.told("level2", self._sequence - 1, count)
         self._last = now
-        return [b"%s%d%s" % (head, number, tail) for number in range(first, self._sequence)]
+        leaving = self._outlet.spared(range(first, self._sequence), "level2", now)
+        return [b"%s%d%s" % (head, number, tail) for number in leaving]
 
     # --- in --------------------------------------------------------------------------------------------------
 

@@ -288,6 +288,21 @@ def test_w10_a_flood_comes_at_its_pace_in_true_and_unbroken_messages(opened: Ope
     assert is_true(watcher, product_id)
 
 
+@BOTH
+def test_w1_each_5000th_message_of_a_flood_is_lost_too_and_its_number_is_used_up(opened: Open, product_id: str) -> None:
+    embedded = an_exchange()
+    watcher = opened(embedded)
+    arm(embedded, "W1", every=5_000)
+    arm(embedded, "W10", per_second=10_000, seconds=2)
+    told = watcher.hear(seconds=3)
+    assert watcher.judged.gaps == 4
+    assert 19_996 <= len(told) < 20_100
+    assert watcher.gaps == 4
+    struck = [each.number for each in watcher.judged.struck if each.fault == "W1"]
+    assert len(struck) == 4
+    assert struck[1] - struck[0] >= 4_900, "mixed with true changes"
+
+
 @EACH
 @pytest.mark.parametrize(
     ("form", "end"),
