@@ -298,6 +298,13 @@ class Market:
         contracts = 1 + int(self.level_size(touch) * 0.25 * share * share)
         return (Flow(step, Side.BUY if roll & 0x10000 else Side.SELL, contracts, None, 0),)
 
+    def flow_count(self, first: int, last: int) -> int:
+        """How many taker orders `flow` has in the steps from `first` to `last`, both counted."""
+        if self.fixed is not None or isinstance(self.path, ReplayedPath):
+            return sum(len(self.flow(step)) for step in range(first, last + 1))
+        chance = int(TRADE_CHANCE * 65536)
+        return sum((bits(self._flow_seed, step) & 0xFFFF) < chance for step in range(first, last + 1))
+
     def index_price(self, step: int) -> Decimal | None:
         """The underlying's price to six digits: within 4 bps of the path unless control set it."""
         if self.index_set:

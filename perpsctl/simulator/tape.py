@@ -80,9 +80,10 @@ class Tape:
         self._minutes: dict[int, Bar] = {}
         self._own: deque[MarketTrade] = deque(maxlen=OWN_TRADES_KEPT)
 
-    def print_own(self, trade: MarketTrade) -> None:
-        """A trade with the operator joins the public tape."""
+    def print_own(self, trade: MarketTrade) -> int:
+        """A trade with the operator joins the public tape; its number, 0 on a tape that has none."""
         self._own.append(trade)
+        return 0
 
     # -- candles -------------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Tape:
         found: list[MarketTrade] = []
         back = step
         while len(found) < wanted and back > step - LOOK_BACK_STEPS:
-            found.extend(reversed(self._step_trades(back)))
+            found.extend(reversed(self.step_trades(back)))
             back -= 1
         found.extend(self._own_until(step))
         found.sort(key=_newest, reverse=True)
@@ -171,7 +172,8 @@ class Tape:
         end = instant(self._timeline.host_us((step + 1) * STEP_US))
         return [trade for trade in self._own if trade.time < end]
 
-    def _step_trades(self, step: int) -> list[MarketTrade]:
+    def step_trades(self, step: int) -> list[MarketTrade]:
+        """What the flow of one step leaves on the tape, oldest first."""
         market = self._market
         flows = market.flow(step)
         if not flows:
@@ -199,7 +201,7 @@ class Tape:
         """The price of the last public trade; the bid where a minute of path saw none."""
         own = next(reversed(self._own_until(step)), None)
         for back in range(step, step - LAST_TRADE_STEPS, -1):
-            rows = self._step_trades(back)
+            rows = self.step_trades(back)
             if rows:
                 newest = rows[-1]
                 return own.price if own is not None and own.time >= newest.time else newest.price

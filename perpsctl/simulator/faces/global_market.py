@@ -1,6 +1,6 @@
 """The gateway's public methods: instruments, tickers, books, trades, charts, funding (reference sections 7 and 12)."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from perpsctl.simulator.calendar import HOUR, hour_after
@@ -10,15 +10,16 @@ from perpsctl.simulator.faces.global_params import Params
 from perpsctl.simulator.faces.global_rows import Row, direction_of, fine
 from perpsctl.simulator.gateway.funding import EIGHT_HOURS_US, HOUR_US
 from perpsctl.simulator.gateway.listing import LISTED_AT, NEVER, Contract
+from perpsctl.simulator.gateway.numbered import Numbered
 from perpsctl.simulator.gateway.refusal import RpcError, bad
-from perpsctl.simulator.gateway.state import GatewayState, trade_sequence
+from perpsctl.simulator.gateway.state import GatewayState
 from perpsctl.simulator.orders import Side
 from perpsctl.simulator.tape import micros
-from perpsctl.simulator.views import MarketTrade
 
 ZERO = Decimal(0)
 BOOK_MAX = 10_000
 TRADES_MAX = 1000
+PUBLIC_IDS, PLACES = 10**12, 64  # far from the ids of fills; room for every instrument
 CHART_MAX = 5000
 FUNDING_ROWS_MAX = 744
 RESOLUTIONS = {"1D": 1440} | {str(minutes): minutes for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)}
@@ -177,14 +178,15 @@ def change_id(state: GatewayState) -> int:
     return max(0, state.step) * 1000 + (state.fill_count + state.rank + state.event_count) % 1000
 
 
-def tape_row(state: GatewayState, trade: MarketTrade) -> Row:
-    """One public trade."""
+def tape_row(state: GatewayState, numbered: Numbered) -> Row:
+    """One public trade. Its id is unique per currency: another numbering than the instrument's own."""
+    trade = numbered.trade
     unit = state.products[trade.product_id].unit_size
+    place = list(state.products).index(trade.product_id)
     own = trade.trade_id.startswith("USDC-")
-    sequence = trade_sequence(trade.time, int(trade.trade_id[5:]) if own else int(trade.trade_id[:4], 16))
     return {
-        "trade_id": trade.trade_id if own else f"USDC-{sequence}",
-        "trade_seq": sequence,
+        "trade_id": trade.trade_id if own else f"USDC-{PUBLIC_IDS + numbered.number * PLACES + place}",
+        "trade_seq": numbered.number,
         "instrument_name": trade.product_id,
         "timestamp": micros(trade.time) // 1000,
         "direction": direction_of(trade.side),
@@ -224,19 +226,18 @@ def _trades(call: Call, product_ids: list[str]) -> object:
     start, end = params.time("start_timestamp"), params.time("end_timestamp")
     first, last = params.whole("start_seq"), params.whole("end_seq")
     found = [
-        (trade.time, tape_row(state, trade))
+        each
         for product_id in product_ids
-        for trade in state.tapes[product_id].trades(TRADES_MAX, state.step)
-        if (start is None or trade.time >= start) and (end is None or trade.time <= end)
+        for each in state.numbered[product_id].numbered(state.step, after=0 if first is None else first - 1)
+        if (last is None or each.number <= last) and _within(each.trade.time, start, end)
     ]
-    found.sort(key=lambda pair: pair[0], reverse=params.maybe_text("sorting") != "asc")
-    rows = [row for _, row in found if _between(row["trade_seq"], first, last)]
-    return {"trades": rows[:count], "has_more": len(rows) > count}
+    newest_first = params.maybe_text("sorting") != "asc"
+    found.sort(key=lambda each: (each.trade.time, each.number), reverse=newest_first)
+    return {"trades": [tape_row(state, each) for each in found[:count]], "has_more": len(found) > count}
 
 
-def _between(sequence: object, first: int | None, last: int | None) -> bool:
-    assert isinstance(sequence, int)
-    return (first is None or sequence >= first) and (last is None or sequence <= last)
+def _within(at: datetime, start: datetime | None, end: datetime | None) -> bool:
+    return (start is None or at >= start) and (end is None or at <= end)
 
 
 def _chart(call: Call) -> object:

@@ -15,6 +15,7 @@ from perpsctl.simulator.faces.global_candles import CandleChannel
 from perpsctl.simulator.faces.global_market import RESOLUTIONS, book_row, change_id, tape_row, ticker_row
 from perpsctl.simulator.faces.global_rows import Row, fine
 from perpsctl.simulator.gateway.funding import EIGHT_HOURS_US
+from perpsctl.simulator.gateway.numbered import NumberedTape
 from perpsctl.simulator.gateway.refusal import RpcError
 from perpsctl.simulator.gateway.state import GatewayState
 from perpsctl.simulator.outlet import Outlet
@@ -164,24 +165,30 @@ class BookChannel:
 
 @dataclass(slots=True)
 class TradesChannel:
-    """Public trades since the last message, oldest first; always a list."""
+    """Every public trade since the last message, oldest first; always a list."""
 
     name: str
     product_id: str
     interval: timedelta
     due: datetime
-    seen: datetime
+    seen: datetime  # what happened up to here is told, or was before the subscription
     kind: str = "trades"
+    _tape: NumberedTape | None = None
+    _last: int = 0
 
     def messages(self, state: GatewayState, now: datetime) -> list[object]:
         if now < self.due:
             return []
-        newest = state.tapes[self.product_id].trades(TRADES_AT_ONCE, state.step)
-        fresh = sorted((trade for trade in newest if trade.time > self.seen), key=lambda trade: trade.time)
+        tape = state.numbered[self.product_id]
+        if tape is not self._tape:  # a new subscription, or a new account
+            known = [each.number for each in tape.numbered(state.step) if each.trade.time <= self.seen]
+            self._tape, self._last = tape, max(known, default=0)
+        fresh = tape.numbered(state.step, self._last)
         if not fresh:
             return []
-        self.seen, self.due = fresh[-1].time, now + self.interval
-        return [[tape_row(state, trade) for trade in fresh]]
+        self.seen, self._last, self.due = fresh[-1].trade.time, fresh[-1].number, now + self.interval
+        rows = [tape_row(state, each) for each in fresh]
+        return [rows[at : at + TRADES_AT_ONCE] for at in range(0, len(rows), TRADES_AT_ONCE)]
 
 
 Stream = Image | BookChannel | TradesChannel | CandleChannel

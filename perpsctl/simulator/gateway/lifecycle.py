@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from perpsctl.simulator.book import LiveOrder
-from perpsctl.simulator.gateway.state import CROSS, GatewayOrder, GatewayState, Scope, UserTrade, trade_sequence
+from perpsctl.simulator.gateway.state import CROSS, GatewayOrder, GatewayState, Scope, UserTrade
 from perpsctl.simulator.ledger import CENT_PARTS
 from perpsctl.simulator.lifecycle import LIQUIDATION_ROUNDS, Lifecycle
 from perpsctl.simulator.market import Touch
@@ -125,7 +125,6 @@ class GatewayLifecycle(Lifecycle):
         )
         trade = self._record(order, contracts, price, fee, liquidity, realized, at)
         self._log_trade(order, trade, opening=opening)
-        self._print_trade(trade)
         state.tell(order, trade)
         if order.left <= 0:
             self.finish(order, OrderStatus.FILLED, at)
@@ -147,8 +146,7 @@ class GatewayLifecycle(Lifecycle):
     ) -> UserTrade:
         state = self._gateway
         number = state.account * 10_000_000 + state.fill_count
-        sequence = max(state.trade_seq.get(order.product_id, 0) + 1, trade_sequence(at, number))
-        state.trade_seq[order.product_id] = sequence
+        sequence = self._printed(order, number, contracts, price, liquidity, at)
         trade = UserTrade(
             number=number,
             sequence=sequence,
@@ -199,15 +197,24 @@ class GatewayLifecycle(Lifecycle):
             role="maker" if trade.liquidity is Liquidity.MAKER else "taker",
         )
 
-    def _print_trade(self, trade: UserTrade) -> None:
-        maker = trade.side if trade.liquidity is Liquidity.MAKER else trade.side.other
-        self._gateway.tapes[trade.product_id].print_own(
+    def _printed(
+        self,
+        order: GatewayOrder,
+        number: int,
+        contracts: Decimal,
+        price: Decimal,
+        liquidity: Liquidity,
+        at: datetime,
+    ) -> int:
+        """The fill is on the public tape; its `trade_seq` there is the user's, too."""
+        maker = order.side if liquidity is Liquidity.MAKER else order.side.other
+        return self._gateway.numbered[order.product_id].print_own(
             MarketTrade(
-                trade_id=f"USDC-{trade.number}",
-                product_id=trade.product_id,
-                price=trade.price,
-                size=trade.contracts,
-                time=trade.at,
+                trade_id=f"USDC-{number}",
+                product_id=order.product_id,
+                price=price,
+                size=contracts,
+                time=at,
                 side=maker.value,
             )
         )

@@ -15,6 +15,7 @@ from perpsctl.simulator.book import LiveOrder
 from perpsctl.simulator.calendar import Session
 from perpsctl.simulator.gateway.funding import HOUR_US, ContinuousFunding
 from perpsctl.simulator.gateway.listing import CONTRACTS, GLOBAL_LISTED, PRICE_BAND, SETTLEMENT_S, Contract
+from perpsctl.simulator.gateway.numbered import NumberedTape
 from perpsctl.simulator.ledger import Position
 from perpsctl.simulator.market import Market
 from perpsctl.simulator.options import Options
@@ -22,7 +23,6 @@ from perpsctl.simulator.orders import Liquidity, OrderStatus, Side
 from perpsctl.simulator.products import PERP_OF_COIN, Product
 from perpsctl.simulator.seeded import seed_of
 from perpsctl.simulator.state import State
-from perpsctl.simulator.tape import micros
 
 ZERO = Decimal(0)
 USDC = "usdc"
@@ -32,13 +32,9 @@ TRADES_KEPT = 50_000
 LOG_KEPT = 50_000
 EVENTS_KEPT = 10_000
 HOURS_KEPT = 1000
+FIRST_TRADE = 1_000_000  # an instrument is some million trades old
 MARGIN_MODEL = "segregated_sm"
 Scope = tuple[str, int]  # product id, slot
-
-
-def trade_sequence(at: datetime, number: int) -> int:
-    """A trade's `trade_seq`: rises with time. It has gaps here, since nobody counts trades that nobody asked for."""
-    return micros(at) // 1000 * 100 + number % 100
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,7 +203,13 @@ class GatewayState(State):
         self.row_counts: dict[int, int] = {}
         self.events: deque[GatewayEvent] = deque(maxlen=EVENTS_KEPT)
         self.event_count = 0
-        self.trade_seq: dict[str, int] = {}
+        self.numbered = {
+            product_id: NumberedTape(
+                market, self.timeline, last=FIRST_TRADE + seed_of(options.seed, product_id, "trade_seq") % FIRST_TRADE
+            )
+            for product_id, market in self.markets.items()
+        }
+        self.tapes.update(self.numbered)
         self.settled_at: datetime | None = None
         self.settles_at: datetime | None = None  # the next one
         self.settlement_prices: dict[str, Decimal] = {}
