@@ -16,11 +16,15 @@ from perpsctl.domain.reports import IntentRecord
 from perpsctl.domain.sameness import terms_apart
 from perpsctl.exchange.listing import ForeignOrder, Listing
 
-__all__ = ["SKEW_TOLERATED", "Search"]
+__all__ = ["LISTINGS_APART", "SKEW_TOLERATED", "VISIBILITY", "Search"]
 
 # How far the venue's clock may be from ours before an order "created" earlier than we sent it is called another one;
 # trading is refused at 30 s of skew (fault T4), so twice that.
 SKEW_TOLERATED = timedelta(seconds=60)
+# How long a venue may take to list what it accepted, and how far apart two listings of absence are (design 5, fault E1).
+# Neither venue publishes a figure; the global one's `valid_until` bounds when an order may start, not when it is listed.
+VISIBILITY = timedelta(seconds=20)
+LISTINGS_APART = timedelta(seconds=5)
 FETCHED_MAX = 200
 
 

@@ -67,6 +67,18 @@ def test_I3_an_order_that_never_arrived_is_proven_absent_within_its_bound_and_no
     assert DOUBT.write_ttl + DOUBT.visibility <= told.took <= PROOF_WITHIN <= ABSENT_WITHIN
 
 
+@pytest.mark.parametrize("hidden_s", [1, 10, 15, 19])
+def test_E1_an_order_the_venue_is_slow_to_show_is_never_called_absent(world: GatewayWorld, hidden_s: int) -> None:
+    """A lost reply and an order that no read knows for a while: the pair that made a double position elsewhere."""
+    intent = world.intent(below=2000)
+    world.arm("N12")
+    world.arm("E1", seconds=hidden_s)
+    told = Told(world, intent)
+    assert isinstance(told.outcome, Accepted), told.report
+    assert [order.order_id for order in world.orders_of(intent)] == [told.outcome.venue_order_id]
+    assert world.journal.in_doubt() == ()
+
+
 @pytest.mark.parametrize(("seconds", "orders"), [(1, 1), (3, 1), (4, 1), (6, 0), (8, 0), (30, 0)])
 def test_N14_an_order_the_venue_gets_to_late_is_one_before_its_valid_until_and_none_after(
     world: GatewayWorld, seconds: int, orders: int

@@ -44,7 +44,7 @@ from perpsctl.exchange.hosts import Endpoint
 from perpsctl.exchange.listing import ForeignOrder, Listing, joined
 from perpsctl.exchange.pacing import Pacer, Priority
 from perpsctl.exchange.retrying import CANCELS, READS, RetryPolicy
-from perpsctl.exchange.search import SKEW_TOLERATED, Search
+from perpsctl.exchange.search import LISTINGS_APART, SKEW_TOLERATED, VISIBILITY, Search
 from perpsctl.exchange.signing import WRITE_TTL, Signer
 from perpsctl.exchange.transport import Observer, Timing, Transport
 from perpsctl.wire.advanced_trade import (
@@ -77,9 +77,7 @@ US_CAPABILITIES = VenueCapabilities(
     requests_per_second_private=30,
     requests_per_second_public=10,
     cancel_batch=100,
-    doubt=DoubtTerms(
-        write_ttl=WRITE_TTL, visibility=timedelta(seconds=20), listings=2, listings_apart=timedelta(seconds=5)
-    ),
+    doubt=DoubtTerms(write_ttl=WRITE_TTL, visibility=VISIBILITY, listings=2, listings_apart=LISTINGS_APART),
 )
 MANY = 10  # orders to ask for by id; more are asked for as a list first
 IDS_PER_LIST = 50  # that many ids stay below what any server takes as an address

@@ -41,7 +41,7 @@ from perpsctl.exchange.global_derivatives.writes import Writes
 from perpsctl.exchange.hosts import Endpoint
 from perpsctl.exchange.listing import ForeignOrder, Listing, joined
 from perpsctl.exchange.retrying import CANCELS, READS, RetryPolicy
-from perpsctl.exchange.search import SKEW_TOLERATED, Search
+from perpsctl.exchange.search import LISTINGS_APART, SKEW_TOLERATED, VISIBILITY, Search
 from perpsctl.exchange.signing import Signer
 from perpsctl.exchange.transport import Observer, Timing, Transport
 from perpsctl.wire.global_derivatives import accounts, convert_accounts, convert_market, market, params
@@ -62,9 +62,7 @@ GLOBAL_CAPABILITIES = VenueCapabilities(
     requests_per_second_private=20,
     requests_per_second_public=20,
     cancel_batch=1,
-    doubt=DoubtTerms(
-        write_ttl=WRITE_TTL, visibility=timedelta(seconds=2), listings=2, listings_apart=timedelta(seconds=2)
-    ),
+    doubt=DoubtTerms(write_ttl=WRITE_TTL, visibility=VISIBILITY, listings=2, listings_apart=LISTINGS_APART),
 )
 RESOLUTIONS = {timedelta(minutes=minutes): str(minutes) for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)}
 RESOLUTIONS[timedelta(days=1)] = "1D"
