@@ -13,6 +13,8 @@ def shown(text: object, limit: int = SHOWN_LENGTH) -> str:
     """`text` with every control, bidi, zero-width and newline character written as an escape, cut to `limit`."""
     raw = text if isinstance(text, str) else str(text)
     cut = raw[: limit + 1]
+    if len(cut) <= limit and cut.isascii() and cut.isprintable():  # most text there is: nothing of it is ever hidden
+        return cut
     safe = "".join(_escape(character) for character in cut[:limit])
     return safe + ("…" if len(cut) > limit else "")
 

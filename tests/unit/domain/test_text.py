@@ -43,3 +43,10 @@ def test_long_text_is_cut_and_says_so() -> None:
     assert shown("a" * SHOWN_LENGTH) == "a" * SHOWN_LENGTH
     assert shown("a" * (SHOWN_LENGTH + 1)) == "a" * SHOWN_LENGTH + "…"
     assert shown(ValueError("x\ny")) == "x\\ny"
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=20), st.integers(0, 25))
+def test_plain_text_comes_out_as_character_by_character_S3(raw: str, limit: int) -> None:
+    one_by_one = "".join(shown(character) for character in raw[:limit])
+    assert shown(raw, limit) == one_by_one + ("…" if len(raw) > limit else "")
+    assert all(shown(character) == character for character in raw if " " <= character <= "~")
