@@ -12,7 +12,7 @@ from perpsctl.exchange.pacing import http_date
 from perpsctl.exchange.transport import Answered
 from perpsctl.wire.guard import WireError
 
-__all__ = ["clock_hint", "is_json", "skew_hint", "strangeness"]
+__all__ = ["apart_hint", "clock_hint", "is_json", "skew_hint", "strangeness"]
 
 SKEW_NAMED = timedelta(seconds=30)  # fault T4: from here on the clock is named as the likely cause
 _SECOND = timedelta(seconds=1)
@@ -31,7 +31,11 @@ def clock_hint(answer: Answered) -> str:
 
 def skew_hint(date: str, arrived: datetime) -> str:
     """The same of a `Date` header as it stood, "" without one, and the moment it came."""
-    theirs = http_date(date)
+    return apart_hint(http_date(date), arrived)
+
+
+def apart_hint(theirs: datetime | None, arrived: datetime) -> str:
+    """The same of any moment the venue named as its own."""
     if theirs is None or abs(arrived - theirs) < SKEW_NAMED:
         return ""
     ahead = arrived > theirs

@@ -17,7 +17,7 @@ from perpsctl.domain.products import Product
 from perpsctl.domain.streams import News, NewsKind, StreamPart
 from perpsctl.exchange.streams.book import LiveBook
 from perpsctl.exchange.streams.channels import Channel
-from perpsctl.exchange.streams.gaps import Continuity, TradeSequence
+from perpsctl.exchange.streams.gaps import TradeSequence
 from perpsctl.exchange.streams.global_books import GlobalBooks
 from perpsctl.exchange.streams.hosts import Host
 from perpsctl.exchange.streams.live import LiveStreams
@@ -69,7 +69,6 @@ class GlobalStreams(LiveStreams):
         self._orders = Orders()
         self._fills = Seen()
         self._positions: dict[ProductId, object] = {}
-        self.tape_gaps = 0
 
     def mark(self, product_id: ProductId) -> Mark | None:
         """The venue's own mark with the moment it arrived; None while its channel is down, broken or refused."""
@@ -185,13 +184,19 @@ class GlobalStreams(LiveStreams):
         self._faults.complete(channel, event.arrived_ns)
 
     def _tape_told(self, channel: Channel, trades: tuple[TapeTrade, ...], event: Event) -> None:
-        """Trades missing from the tape are counted; nothing is built from it that could be thrown away."""
+        """Trades missing from the tape are named, not fetched: nothing is built from it, so nothing has to be thrown away.
+
+        The range is what `public/get_last_trades_by_instrument` takes as `start_seq` and `end_seq`.
+        """
         assert channel.product_id is not None
         tape = self._tapes.setdefault(channel.product_id, TradeSequence())
         for trade in trades:
             if not isinstance(trade.trade_seq, int):
                 raise WireError("a trade without its number")
-            self.tape_gaps += tape.take(trade.trade_seq).kind is Continuity.GAP
+            step = tape.take(trade.trade_seq)
+            if step.missing is not None:
+                first, last = step.missing
+                self._missed(channel, event, f"trades {first} to {last} of the tape; nothing is built from them")
         self._heard(channel, event)
 
     def _account_told(self, what: str, data: Any, event: Event) -> None:

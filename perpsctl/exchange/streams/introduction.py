@@ -10,12 +10,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from perpsctl.domain.errors import VenueRefusedUs
+from perpsctl.domain.errors import RefusalCause, VenueRefusedUs
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.text import shown
+from perpsctl.exchange.answers import apart_hint, skew_hint
 from perpsctl.exchange.streams.calls import Calls
 from perpsctl.exchange.streams.keeper import Connection, Talk, nanoseconds
-from perpsctl.exchange.streams.line import LineLost
+from perpsctl.exchange.streams.line import Dated, LineLost
 from perpsctl.exchange.streams.states import (
     ChannelsDropped,
     DeadManNotArmed,
@@ -126,9 +127,27 @@ class Introduction:
 
     def _log_in(self, connection: Connection, until_ns: int) -> Talk:
         assert self._login is not None
-        yield from self._ask(connection, "public/auth", self._login(), until_ns)
+        try:
+            yield from self._ask(connection, "public/auth", self._login(), until_ns)
+        except RefusedHere as no:
+            raise self._clock_named(connection, no) or no from None
         self._login_ns = self._clock.monotonic_ns()
         self._login_due = False
+
+    def _clock_named(self, connection: Connection, no: RefusedHere) -> VenueRefusedUs | None:
+        """A login refused while the clocks are apart, by the answer's own time or the `Date` of the upgrade (A1, T4)."""
+        error = named(no)
+        if not isinstance(error, VenueRefusedUs) or error.cause is not RefusalCause.KEY:
+            return None
+        line = connection.line
+        hint = apart_hint(no.venue_time, self._clock.now())
+        if not hint and isinstance(line, Dated):
+            hint = skew_hint(line.date, line.opened)
+        if not hint:
+            return None
+        return VenueRefusedUs(
+            f"{no.method}: {hint}", cause=RefusalCause.CLOCK, fix="start the host's time service, then restart"
+        )
 
     def _arm(self, connection: Connection, until_ns: int) -> Talk:
         """Armed and read back: an `ok` alone is not believed (section 10)."""

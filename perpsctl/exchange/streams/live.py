@@ -341,6 +341,11 @@ class LiveStreams(ABC):
             self._break(channel, event.arrived_ns, f"messages are missing: {detail}", BookFault.GAP)
             self._tell(NewsKind.GAP, event, part=channel.part, product_id=channel.product_id, detail=detail)
 
+    def _missed(self, channel: Channel, event: Event, detail: str) -> None:
+        """Messages are missing that cost nothing: counted and told, and no fault of the channel."""
+        self._gaps += 1
+        self._tell(NewsKind.GAP, event, part=channel.part, product_id=channel.product_id, detail=detail)
+
     def _break(self, channel: Channel, at_ns: int, reason: str, fault: BookFault) -> None:
         if channel.refused:
             return

@@ -4,7 +4,7 @@ Values and names only; nothing here opens or sends.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -90,10 +90,12 @@ class SocketFacts:
 class RefusedHere(Exception):
     """A call of the set-up was refused by the venue."""
 
-    def __init__(self, method: str, error: RpcError) -> None:
+    def __init__(self, method: str, error: RpcError, venue_time: datetime | None = None) -> None:
+        """`venue_time` is what the venue's clock said as it answered, None where it said nothing."""
         super().__init__(method)
         self.method = method
         self.error = error
+        self.venue_time = venue_time
 
 
 def result_of(method: str, reply: LooseReply) -> Any:
@@ -101,11 +103,19 @@ def result_of(method: str, reply: LooseReply) -> Any:
     try:
         if reply.tree.get("error") is None:
             return plain_tree(reply.tree.get("result"))
-        error = reply.read(bool).error
+        refusal = reply.read(bool)
     except WireError as unreadable:
         raise LineLost(Problem.BROKEN_HTTP, f"the answer to {method} cannot be read: {unreadable}") from None
-    assert error is not None
-    raise RefusedHere(method, error)
+    assert refusal.error is not None
+    raise RefusedHere(method, refusal.error, _moment(refusal.us_out))
+
+
+def _moment(us: int | None) -> datetime | None:
+    """Microseconds since 1970; None for what no clock says."""
+    try:
+        return None if us is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=us)
+    except OverflowError:
+        return None
 
 
 def named(refused: RefusedHere) -> PerpsctlError:

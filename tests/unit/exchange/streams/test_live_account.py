@@ -112,6 +112,21 @@ def test_a_gap_in_the_order_stream_unsettles_until_a_snapshot_and_a_reconcile_w1
     assert us.streams.figures().gaps == 1
 
 
+def test_news_of_orders_that_overtook_each_other_unsettle_and_no_order_is_lost_w2(us: World) -> None:
+    us.fault("W2", operation=SocketName.US_USER, channel="user")
+    price = far_below(us)
+    placed = [us_order(us, price=price), us_order(us, price=price - 5)]
+    news = us.pass_time(3 * SECOND, take=True)
+    gap = next(each for each in news if each.kind is NewsKind.GAP)
+    assert (gap.part, gap.unsettles) == (StreamPart.ORDERS, True)
+    us.until(lambda: us.health(StreamPart.ORDERS).state is ChannelState.LIVE)
+    news += us.streams.take()
+    assert set(told(news, NewsKind.ORDER)) == set(placed)  # the overtaken one by the new snapshot
+    assert all(told(news, NewsKind.ORDER).count(each) == 1 for each in placed)
+    us.streams.settled()
+    assert us.streams.figures().gaps == 1
+
+
 def test_a_recovery_of_orders_ends_with_the_reconcile_not_with_the_socket(us: World) -> None:
     us.fault("W6", operation=SocketName.US_USER, when="data")
     us.pass_time(10 * SECOND)
@@ -215,3 +230,63 @@ def test_a_lost_trading_connection_unsettles_and_comes_back_armed(armed: Armed) 
     assert world.health(StreamPart.ORDERS).state is ChannelState.LIVE
     world.streams.settled()
     assert len(world.streams.figures().recoveries) == 1
+
+
+def test_user_news_that_overtook_each_other_still_name_every_order_w2(armed: Armed) -> None:
+    """These channels have no numbers: what came when is no proof, and each order is named for a read."""
+    world = armed.world
+    world.pass_time(SECOND, take=True)
+    world.fault("W2", operation=SocketName.GLOBAL_TRADING, channel="user", count=None)
+    price = far_below(world)
+    placed = [armed.buy(type="limit", price=price), armed.buy(type="limit", price=price - 5)]
+    for order_id in placed:
+        armed.ask("private/cancel", order_id=order_id)
+    news = world.pass_time(3 * SECOND, take=True)
+    assert set(told(news, NewsKind.ORDER)) == set(placed)
+    assert world.streams.figures().gaps == 0
+    assert world.health(StreamPart.ORDERS).state is ChannelState.LIVE
+    named = [told(news, NewsKind.ORDER).count(each) for each in placed]
+    assert max(named) <= 2  # once final, what came late of it is no news
+    news = world.pass_time(3 * SECOND, take=True)
+    assert told(news, NewsKind.ORDER) == []
+
+
+def test_old_user_events_replayed_after_a_reconnect_are_no_news_w8(armed: Armed) -> None:
+    world = armed.world
+    world.pass_time(SECOND, take=True)
+    armed.ask("private/cancel", order_id=armed.buy(type="limit", price=far_below(world)))
+    armed.buy(type="market")
+    news = world.pass_time(SECOND, take=True)
+    assert len(set(told(news, NewsKind.ORDER))) == 2
+    assert told(news, NewsKind.FILL)
+    world.fault("W8", operation=SocketName.GLOBAL_TRADING, channel="user", messages=20)
+    armed.socket.give_up("the test wants a new connection")
+    news = world.pass_time(20 * SECOND, take=True)
+    assert world.opened[SocketName.GLOBAL_TRADING] == 2
+    assert sum(each.replayed for each in world.embedded.judge.connections()) > 0
+    assert NewsKind.UP in {each.kind for each in news}  # reconcile all the same
+    assert told(news, NewsKind.ORDER) == told(news, NewsKind.FILL) == []
+
+
+def test_a_login_refused_while_the_clocks_are_apart_names_the_clock_a1() -> None:
+    world = World(VenueId.GLOBAL)
+    world.product(world.product_id)
+    world.fault("A1", seconds=700)
+    world.streams.start([world.product_id])
+    world.until(lambda: world.health(StreamPart.ORDERS).state is ChannelState.REFUSED)
+    assert "our clock is 700 s behind the venue's" in world.health(StreamPart.ORDERS).reason
+    assert world.health(StreamPart.BOOK).state is not ChannelState.REFUSED
+
+
+@pytest.mark.parametrize("venue", list(VenueId))
+@pytest.mark.parametrize("fault", ["A6", "A7"])
+def test_what_a_key_may_beside_trading_is_no_stream_s_business_and_hides_nothing_of_it_a6_a7(
+    venue: VenueId, fault: str
+) -> None:
+    """The gates are reads (preflight): the streams go live, tell of orders, and are refused nothing."""
+    world = World(venue)
+    world.fault(fault)
+    world.started()
+    world.pass_time(2 * SECOND, take=True)
+    assert world.health(StreamPart.ORDERS).state is ChannelState.LIVE
+    assert world.agrees()

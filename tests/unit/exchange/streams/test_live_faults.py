@@ -69,6 +69,27 @@ def test_a_gap_throws_the_book_away_and_a_new_snapshot_is_asked_for_w1_w2(venue:
     assert figures.uptime < 1
 
 
+def test_trades_missing_from_the_tape_are_counted_and_named_and_cost_nothing_w1() -> None:
+    world = World(VenueId.GLOBAL).started()
+    world.pass_time(3 * SECOND, take=True)
+    assert world.streams.figures().gaps == 0  # the tape's numbers have no holes of their own
+    world.fault("W1", operation=MARKET_SOCKET[VenueId.GLOBAL], channel="trades")
+    news = world.pass_time(10 * SECOND, take=True)
+    (gap,) = [each for each in news if each.kind is NewsKind.GAP]
+    assert (gap.part, gap.product_id, gap.unsettles) == (StreamPart.TRADES, world.product_id, False)
+    first, last = (int(word) for word in gap.detail.split() if word.isdigit())
+    assert first <= last
+    read = world.embedded.global_.exchange
+    with read.gateway() as core:
+        known = [each.number for each in core.state.numbered[world.product_id].numbered(core.state.step)]
+    assert set(range(first, last + 1)) <= set(known)  # what a refill by start_seq and end_seq would be given
+    figures = world.streams.figures()
+    assert (figures.gaps, figures.reconnects) == (1, 0)
+    assert figures.uptime == 1
+    assert world.health(StreamPart.TRADES).state is ChannelState.LIVE
+    assert world.agrees()
+
+
 @BOTH
 def test_no_price_leaves_a_book_that_is_broken(venue: VenueId) -> None:
     world = World(venue).started()
