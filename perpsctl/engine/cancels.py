@@ -90,11 +90,12 @@ class Canceller:
 
         Orders that appear while we cancel are cancelled too (E23): done when a complete listing read after the last
         proof is empty. Without `only` the venue is asked for all of them at once, in the first round also for those no
-        list shows; then for each that still stands. As long as the venue answers with its rate limit `wait` begins
+        list shows; then for each that still stands. Where no list can be read and the venue has no such call, at least our own working
+        orders are asked to go, as the journal knows them. As long as the venue answers with its rate limit `wait` begins
         again, up to `patience` in all.
         """
         chase, pause = _Chase(time=Allowance(self._clock, wait, most=patience, longer=self._told_longer)), FIRST_PAUSE
-        sweeps, first, done = only is None, True, None
+        sweeps, first, blind, done = only is None, True, False, None
         while True:
             listed = self._list(chase)
             wanted = [
@@ -106,6 +107,9 @@ class Canceller:
                 if sweeps and (wanted or first):
                     sweeps = self._sweep(chase, product_id, None if listed is None else wanted)
                     first = sweeps and not chase.swept  # it never was the answer: ask even where no list shows anything
+                if listed is None and not sweeps and not blind:
+                    blind = True
+                    self._ask_ours(chase, product_id, only)
                 if wanted:
                     self._start(chase, wanted)
             if listed is not None and not wanted and not chase.open:
@@ -116,7 +120,7 @@ class Canceller:
                 self._follow(chase)
             if chase.time.spent():
                 if listed is None:
-                    chase.problems["live orders were never read to their end"] = None
+                    chase.problems["live orders were never read to their end: orders nobody listed are unproven"] = None
                 break
             if listed is None:
                 chase.time.pause(pause)
@@ -209,16 +213,34 @@ class Canceller:
 
     def _expect_ours(self, chase: _Chase, product_id: ProductId | None) -> None:
         """Nobody could list what was swept: at least our own orders are asked for by id, and their ends booked."""
+        ours = self._ours(chase, product_id, None)
+        chase.requested.update(dict.fromkeys(ours))
+        chase.swept.update(ours)
+
+    def _ask_ours(self, chase: _Chase, product_id: ProductId | None, only: Callable[[VenueOrder], bool] | None) -> None:
+        """Nobody lists anything and nothing was swept: our own orders are asked to go by id, a cancel too many harms nobody."""
+        ours = [order_id for order_id in self._ours(chase, product_id, only) if order_id not in chase.requested]
+        chase.requested.update(dict.fromkeys(ours))
+        if ours:
+            self._ask(chase, ours)
+
+    def _ours(
+        self, chase: _Chase, product_id: ProductId | None, only: Callable[[VenueOrder], bool] | None
+    ) -> tuple[VenueOrderId, ...]:
+        """What the journal says works at the venue; under a filter, as the venue last told of it."""
         try:
             working = self._journal.working()
         except JournalUnavailable as error:
             chase.problems[f"journal: {error.message}"] = None
-            return
-        for record in working:
-            of_product = isinstance(record.intent, OrderIntent) and product_id in (None, record.intent.product_id)
-            if of_product and record.venue_order_id is not None:
-                chase.requested[record.venue_order_id] = None
-                chase.swept.add(record.venue_order_id)
+            return ()
+        return tuple(
+            order_id
+            for record in working
+            if isinstance(record.intent, OrderIntent)
+            and product_id in (None, record.intent.product_id)
+            and (only is None or (record.order is not None and only(record.order)))
+            for order_id in _names(record)
+        )
 
     def _start(self, chase: _Chase, orders: Iterable[VenueOrder]) -> None:
         fresh = []

@@ -185,12 +185,44 @@ def test_E23_an_order_that_appears_during_cancel_all_is_cancelled_too(house: Hou
     assert house.venue.live() == []
 
 
-def test_L5_cancel_all_without_a_listing_says_so(house: House) -> None:
-    resting(house)
+def test_L5_R3_cancel_all_without_a_listing_cancels_what_the_journal_knows_and_says_that_the_rest_is_unproven(
+    house: House,
+) -> None:
+    order = resting(house)
+    foreign = house.venue.rest(limit_price="59000")
     house.venue.fail("live_orders")
     report = house.engine.desk.cancel_all(wait=WAIT)
-    assert report.problems
+    assert report.gone == (order.venue_order_id,)
+    assert house.venue.live() == [foreign]
+    assert any("were never read to their end" in problem for problem in report.problems)
+    assert any("orders nobody listed are unproven" in problem for problem in report.problems)
+
+
+def test_L5_what_is_neither_listed_nor_told_by_id_is_asked_to_go_and_stays_unproven(house: House) -> None:
+    order = resting(house)
+    house.venue.fail("live_orders")
+    house.venue.fail("order")
+    report = house.engine.desk.cancel_all(wait=WAIT)
+    assert house.venue.live() == []
+    assert (report.gone, report.unproven) == ((), (order.venue_order_id,))
+
+
+def test_L5_without_a_listing_only_orders_of_the_product_and_those_the_filter_picks_are_cancelled(house: House) -> None:
+    resting(house)
+    kept = resting(house, "intent-0002", price="59800")
+    house.venue.fail("live_orders")
+    assert house.engine.desk.cancel_all(ProductId(ETH), wait=WAIT).requested == ()
+    house.engine.canceller.cancel_all(wait=WAIT, only=lambda order: order.venue_order_id != kept.venue_order_id)
+    assert [order.venue_order_id for order in house.venue.live()] == [kept.venue_order_id]
+
+
+def test_L5_without_a_listing_and_a_journal_nothing_is_cancelled_and_both_are_named(house: House) -> None:
+    resting(house)
+    house.venue.fail("live_orders")
+    house.journal.broken["*"] = 0
+    report = house.engine.desk.cancel_all(wait=WAIT)
     assert report.gone == ()
+    assert any(problem.startswith("journal: ") for problem in report.problems)
 
 
 def test_cancel_all_survives_listings_that_fail_for_a_while(house: House) -> None:
