@@ -4,6 +4,7 @@ The rules themselves are asked (`perpsctl.risk`), never told again here. No appr
 read.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ from perpsctl.checks.model import Check, Finding, Grave, failed, passed, unknown
 from perpsctl.checks.venue import our_products
 from perpsctl.domain.accounts import Booked, Calendar, MarginLevel, PositionsRead, RiskView
 from perpsctl.domain.ids import IntentId, ProductId
-from perpsctl.domain.market import BookView, Mark, MarketFacts, MarkSource
+from perpsctl.domain.market import BookView, Mark, MarketFacts, MarkSource, true_age
 from perpsctl.domain.numbers import Price, plain
 from perpsctl.domain.orders import OrderIntent, OrderType, Origin, QuantizedOrder, TimeInForce
 from perpsctl.domain.ports import Venue
@@ -281,6 +282,7 @@ def _view(ctx: CheckContext, venue: Venue, product: Product, *, booked: Booked |
     marks = _marks(venue, held)
     fresh = venue.product(product.product_id)
     book = venue.book(product.product_id, fresh.levels_within(ctx.setup.limits.liquidity_band_bps))
+    book = replace(book, as_of=true_age(book.as_of, book.venue_time, server_time.skew))
     market = MarketFacts(
         product_id=product.product_id,
         book=book,
@@ -290,6 +292,7 @@ def _view(ctx: CheckContext, venue: Venue, product: Product, *, booked: Booked |
         status=fresh.status,
         product_as_of=fresh.as_of,
         mark_price=fresh.mark_price,
+        mark_as_of=true_age(fresh.as_of, fresh.mark_time, server_time.skew),
     )
     mark = market.mark()
     return RiskView(

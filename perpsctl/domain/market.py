@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.numbers import Notional, Price, Size, bps_between, notional_of
 from perpsctl.domain.sides import Side
+
+VENUE_LAG_MAX: Final = timedelta(seconds=2)  # time on the road and the clocks' difference; older counts as that old
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +245,18 @@ class PublicTrade:
     maker_side: Side
 
 
+def true_age(asked: datetime, venue_time: datetime | None, skew: timedelta | None) -> datetime:
+    """As of when figures are, in our clock: when we asked, unless the venue dates them clearly apart from that (M2).
+
+    A venue that serves old figures answers as fast as ever: the moment we asked says nothing of them. `skew` is how far
+    its clock is ahead of ours; without it, or without a date, nothing better than the asking is known.
+    """
+    if venue_time is None or skew is None:
+        return asked
+    theirs = venue_time - skew
+    return asked if -VENUE_LAG_MAX <= asked - theirs <= VENUE_LAG_MAX else theirs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketFacts:
     """Everything judged about one product's market, each part with its own age; None is "could not be read"."""
@@ -255,6 +270,7 @@ class MarketFacts:
     product_as_of: datetime | None  # when index, last, funding and status were read
     last_known_price: Price | None = None  # for exits when nothing fresh is there
     mark_price: Price | None = None  # the venue's own, read with the product
+    mark_as_of: datetime | None = None  # where the venue dates it clearly apart from `product_as_of`
     streamed_mark: Mark | None = None  # the venue's own, as a stream last told it
 
     def mark(self) -> Mark | None:
@@ -262,7 +278,7 @@ class MarketFacts:
         if self.streamed_mark is not None:
             return self.streamed_mark
         if self.mark_price is not None and self.product_as_of is not None:
-            return Mark(price=self.mark_price, as_of=self.product_as_of, source=MarkSource.VENUE)
+            return Mark(price=self.mark_price, as_of=self.mark_as_of or self.product_as_of, source=MarkSource.VENUE)
         return None if self.book is None else self.book.middle_mark()
 
     def best_known_price(self) -> Price | None:

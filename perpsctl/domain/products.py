@@ -73,6 +73,7 @@ class Product:
     display_name: str
     as_of: datetime
     mark_price: Price | None = None  # the venue's own, where it publishes one
+    mark_time: datetime | None = None  # the venue's time of that mark, in its clock
     price_limits: PriceLimits | None = None  # of the moment; None where the venue has none (US) or they were not read
 
     def price_step(self, price: Decimal) -> Decimal:

@@ -245,7 +245,8 @@ NO_DATA_AGE = DataAgeMs(p50=None, p99=None, samples=0)
 class RunSummary:
     """What one `run` did. Acceptance is venue-accepted over submitted; local denials are apart (design 10).
 
-    `gaps`, `reconnects` and `book_proof` are None where the run had no streams; `stream_uptime` besides where none was ever complete.
+    `gaps`, `reconnects` and `book_proof` are None where the run had no streams; `stream_uptime` besides where none was ever
+    complete.
     """
 
     ticks: int

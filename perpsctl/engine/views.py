@@ -24,7 +24,7 @@ from perpsctl.domain.accounts import (
 )
 from perpsctl.domain.errors import JournalUnavailable, UsageError, VenueUnreachable
 from perpsctl.domain.ids import ProductId
-from perpsctl.domain.market import BookView, Mark, MarketFacts
+from perpsctl.domain.market import BookView, Mark, MarketFacts, true_age
 from perpsctl.domain.numbers import Price
 from perpsctl.domain.ports import Clock, Journal, Venue
 from perpsctl.domain.products import Product
@@ -35,7 +35,6 @@ HELD_BOOK_DEPTH: Final = 5  # another product's book is read for its middle only
 SERVER_TIME_MAX_AGE: Final = timedelta(seconds=45)  # below the limit on its age, with room for the judging
 MARGIN_WINDOW_MAX_AGE: Final = timedelta(seconds=60)
 PRODUCT_MAX_AGE: Final = timedelta(seconds=2)  # with room below the limit on its age
-VENUE_LAG_MAX: Final = timedelta(seconds=2)  # time on the road and the clocks' difference; older counts as that old
 MARK_RECORD_INTERVAL: Final = timedelta(seconds=60)
 
 
@@ -200,6 +199,9 @@ class Views:
         """The last price seen for the product by this process."""
         return self._last_prices.get(product_id)
 
+    def _skew(self) -> timedelta | None:
+        return None if self._server_time is None else self._server_time.skew
+
     def _market(self, product: Product, book: BookView | None, streamed: Mark | None) -> MarketFacts:
         held = self._last_prices.get(product.product_id)
         market = MarketFacts(
@@ -212,6 +214,7 @@ class Views:
             product_as_of=product.as_of,
             last_known_price=held,
             mark_price=product.mark_price,
+            mark_as_of=true_age(product.as_of, product.mark_time, self._skew()),
             streamed_mark=streamed,
         )
         mark = market.mark()
@@ -302,15 +305,8 @@ class Views:
 
 
 def dated(book: BookView, time_: ServerTime | None) -> BookView:
-    """The book with its age by the venue's own time, where that lies clearly apart from the moment we asked (M2).
-
-    A venue that serves an old book answers as fast as ever: the moment we asked says nothing of it.
-    """
-    if book.venue_time is None or time_ is None:
-        return book
-    theirs = book.venue_time - time_.skew
-    apart = book.as_of - theirs
-    return book if -VENUE_LAG_MAX <= apart <= VENUE_LAG_MAX else replace(book, as_of=theirs)
+    """The book with its age by the venue's own time, where that lies clearly apart from the moment we asked (M2)."""
+    return replace(book, as_of=true_age(book.as_of, book.venue_time, None if time_ is None else time_.skew))
 
 
 def grid_of(product: Product) -> tuple[object, ...]:

@@ -114,6 +114,7 @@ def product_from_instrument(body: market.Instrument, ticker: market.Ticker | Non
         display_name=name,
         as_of=as_of,
         mark_price=None if ticker is None else reading.price_or_none(ticker.mark_price, "mark_price"),
+        mark_time=None if ticker is None else reading.unix_millis_or_none(ticker.timestamp, "timestamp"),
         price_limits=None if ticker is None else price_limits_from(ticker),
     )
 

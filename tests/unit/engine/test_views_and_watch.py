@@ -115,6 +115,17 @@ def test_M2_a_read_the_venue_dates_back_denies_an_entry_with_age_and_bound(house
     assert told[DenialCode.MARK_STALE][1] == "5"
 
 
+def test_M2_a_mark_the_venue_dates_back_denies_an_entry_with_age_and_bound(house: House) -> None:
+    frozen = replace(a_product(), mark_price=Price(Decimal("60000")), mark_time=NOW - timedelta(seconds=30))
+    house.venue.specs[PRODUCT] = frozen
+    denied = house.engine.desk.place(an_intent()).denied
+    assert denied is not None
+    told = {each.code: (each.observed, each.limit) for each in denied.denials}
+    assert DenialCode.BOOK_STALE not in told
+    assert told[DenialCode.MARK_STALE][0].startswith("30")
+    assert told[DenialCode.MARK_STALE][1] == "5"
+
+
 def test_no_equity_mark_is_made_of_half_a_picture(house: House) -> None:
     house.venue.coin = {PRODUCT: Decimal("0.01")}
     house.venue.fail("book")
