@@ -7,7 +7,7 @@ import typer
 from perpsctl.commands import asking, inputs
 from perpsctl.commands.globals import command, new_group
 from perpsctl.commands.output import finish
-from perpsctl.commands.toolkits import confirm, open_toolkit, refused_here, tell_doubt
+from perpsctl.commands.toolkits import confirm, open_toolkit, refused_here, tell_doubt, tell_patience
 from perpsctl.domain.errors import UsageError
 
 app = new_group("Preview, place, edit, cancel and look at orders.")
@@ -34,6 +34,15 @@ ReplaceOption = Annotated[
 UnboundedOption = Annotated[
     bool,
     typer.Option("--unbounded", help="No price bound: the venue's close call, or a market order that only reduces."),
+]
+BoundOption = Annotated[
+    str | None,
+    typer.Option(
+        "--wait",
+        metavar="DURATION",
+        help="No longer than this [default: 10s, 60s while the venue answers with its rate limit].",
+        show_default=False,
+    ),
 ]
 IntentArgument = Annotated[str, typer.Argument(metavar="ID", help="An intent's or an order's id.")]
 MaybeIntent = Annotated[str | None, typer.Argument(metavar="[ID]", help="One intent; none: all in doubt.")]
@@ -152,16 +161,18 @@ def cancel(ctx: typer.Context, ids: inputs.IdsArgument, wait: inputs.WaitOption 
 
 
 @command(app, "cancel-all")
-def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: inputs.WaitOption = "10s") -> None:
+def cancel_all(ctx: typer.Context, product: inputs.MaybeProduct = None, wait: BoundOption = None) -> None:
     """Cancel every derivatives order of the portfolio, whoever placed it; spot orders are left alone."""
+    from perpsctl.engine.cancels import DEFAULT_WAIT, PATIENCE
     from perpsctl.render import orders
 
-    waited = inputs.a_duration(wait, "--wait")
+    waited, patience = (DEFAULT_WAIT, PATIENCE) if wait is None else (inputs.a_duration(wait, "--wait"), None)
     wanted = None if product is None else inputs.a_product(product)
     with open_toolkit(ctx, way_out=True) as toolkit:
         confirm(ctx, toolkit, "cancel all orders")
+        tell_patience(ctx, toolkit)
         only = None if wanted is None else asking.product_of(toolkit, wanted).product_id
-        report = toolkit.engine.canceller.cancel_all(only, wait=waited)
+        report = toolkit.engine.canceller.cancel_all(only, wait=waited, patience=patience)
         finish(ctx, orders.cancelled(report, filled=asking.filled_of(toolkit, report.gone)))
 
 

@@ -94,7 +94,7 @@ def tell_doubt(ctx: typer.Context, toolkit: "Toolkit", wait: timedelta) -> None:
 
 
 def tell_patience(ctx: typer.Context, toolkit: "Toolkit") -> None:
-    """Whoever waits for the switch hears on stderr why it takes longer, each time it does."""
+    """Whoever waits for cancels or the switch hears on stderr why it takes longer, each time it does."""
     doing = {"cancels_go_on": "cancelling", "read_back_goes_on": "reading back"}
 
     def heard(event: str, facts: dict[str, object]) -> None:

@@ -25,6 +25,7 @@ from perpsctl.engine.reading import VENUE_ERRORS, Reads
 from perpsctl.engine.tracking import Tracker, owner_of
 
 DEFAULT_WAIT: Final = timedelta(seconds=10)
+PATIENCE: Final = timedelta(seconds=60)  # in all, while the venue answers with its rate limit
 FIRST_PAUSE: Final = timedelta(milliseconds=100)
 LONGEST_PAUSE: Final = timedelta(seconds=1)
 REPEAT_CANCEL_AFTER: Final = 4  # looks at an order still live before it is asked to go again (E11)
@@ -90,9 +91,9 @@ class Canceller:
 
         Orders that appear while we cancel are cancelled too (E23): done when a complete listing read after the last
         proof is empty. Without `only` the venue is asked for all of them at once, in the first round also for those no
-        list shows; then for each that still stands. Where no list can be read and the venue has no such call, at least our own working
-        orders are asked to go, as the journal knows them. As long as the venue answers with its rate limit `wait` begins
-        again, up to `patience` in all.
+        list shows; then for each that still stands. Where no list can be read and the venue has no such call, at least
+        our own working orders are asked to go, as the journal knows them. As long as the venue answers with its rate
+        limit `wait` begins again, up to `patience` in all.
         """
         chase, pause = _Chase(time=Allowance(self._clock, wait, most=patience, longer=self._told_longer)), FIRST_PAUSE
         sweeps, first, blind, done = only is None, True, False, None

@@ -27,14 +27,13 @@ from perpsctl.domain.reports import (
 )
 from perpsctl.domain.text import shown
 from perpsctl.engine.allowance import Allowance
-from perpsctl.engine.cancels import Canceller
+from perpsctl.engine.cancels import PATIENCE, Canceller
 from perpsctl.engine.exits import Exits
 from perpsctl.engine.reading import VENUE_ERRORS
 from perpsctl.engine.resolver import Resolver
 from perpsctl.latch import Engaged, Latch, LatchTrouble
 
 CANCEL_WAIT: Final = timedelta(seconds=10)
-PATIENCE: Final = timedelta(seconds=60)  # in all, while the venue answers with its rate limit
 READ_BACK_WAIT: Final = timedelta(seconds=5)
 READ_BACK_PAUSE: Final = timedelta(milliseconds=250)
 

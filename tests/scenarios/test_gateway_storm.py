@@ -332,3 +332,19 @@ def test_N6_a_switch_that_meets_only_rate_limits_says_why_it_takes_longer_and_en
     assert (engaged.code, home.live()) == (0, []), engaged
     assert "sim-global: the venue answers with its rate limit: cancelling for up to" in engaged.stderr
     assert home.perpsctl("reconcile", *PROFILE).data["breaks"] == []
+
+
+@pytest.mark.slow
+def test_N6_cancel_all_in_a_storm_is_patient_and_says_so_and_a_wait_given_bounds_it(home: Home) -> None:
+    assert home.perpsctl(*PLACE, "--price", "60000").code == 0
+    home.control(
+        "POST",
+        "/faults",
+        {"name": "N1", "operation": "any", "count": None, "for_seconds": 14, "params": {"retry_after": "none"}},
+    )
+    bounded = home.perpsctl("order", "cancel-all", "--wait", "1s", *PROFILE)
+    assert (bounded.code, len(home.live())) == (10, 1), bounded
+    assert "cancelling for up to" not in bounded.stderr
+    patient = home.perpsctl("order", "cancel-all", *PROFILE)
+    assert (patient.code, home.live()) == (0, []), patient
+    assert "sim-global: the venue answers with its rate limit: cancelling for up to" in patient.stderr
