@@ -28,51 +28,39 @@ from perpsctl.domain.ids import AccountKey
 from perpsctl.domain.ports import Halts, Integrity, Journal
 from perpsctl.domain.products import Environment, Product, VenueId, find_product
 from perpsctl.domain.reports import KeyPurpose
-from perpsctl.domain.streams import Streams
 from perpsctl.domain.verdicts import Denial, DenialCode
-from perpsctl.engine.broken_journal import BrokenJournal
-from perpsctl.engine.killswitch import KillSwitch
-from perpsctl.engine.live import LiveData
-from perpsctl.engine.lookout import Lookout
-from perpsctl.engine.losses import losses_now
-from perpsctl.engine.parts import Engine, assemble
-from perpsctl.engine.strategies import load
-from perpsctl.engine.supervisor import RunOptions, Supervisor, TickReport
 from perpsctl.exchange import credentials as keys
-from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
-from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
-from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.hosts import Endpoint, endpoint_for
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.exchange.shelves import FileShelf, Shelf
-from perpsctl.exchange.streams.addresses import (
-    streams_address,
-    trading_address,
-    us_market_address,
-    us_user_address,
-)
-from perpsctl.exchange.streams.factory import global_streams, us_streams
-from perpsctl.exchange.streams.order_road import order_socket, over
-from perpsctl.exchange.streams.socket import RpcSocket
 from perpsctl.exchange.transport import ExchangeRecord, Observer
 from perpsctl.latch import Latch
-from perpsctl.risk.loss import exceeds
 from perpsctl.settings import Profile
 from perpsctl.simulator import launcher
 from perpsctl.systemports import SystemClock, SystemIds
 
-if TYPE_CHECKING:  # the journal's library is the slowest to load, and market reads need none of it
+if TYPE_CHECKING:  # a command loads what it uses: the journal's library is the slowest, and market reads need no engine
+    from perpsctl.domain.streams import Streams
+    from perpsctl.engine.killswitch import KillSwitch
+    from perpsctl.engine.lookout import Lookout
+    from perpsctl.engine.parts import Engine
+    from perpsctl.engine.supervisor import RunOptions, Supervisor, TickReport
+    from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
+    from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
+    from perpsctl.exchange.global_derivatives.credits import Credits
+    from perpsctl.exchange.streams.socket import RpcSocket
     from perpsctl.journal.info import JournalInfo
     from perpsctl.journal.lease import RowLease
     from perpsctl.journal.spool import Spool
     from perpsctl.journal.store import SqlJournal
+
+    AnyVenue = AdvancedTradeVenue | GlobalDerivativesVenue
 
 KEPT_RECORDS = 500
 SETTLEMENT_TIMES = (
     time(8),
 )  # UTC: the gateway's daily settlement (coinbase-global-derivatives.md section 11, 2026-11-22)
 LINE_READY_WITHIN = timedelta(seconds=15)
-AnyVenue = AdvancedTradeVenue | GlobalDerivativesVenue
 
 
 class Toolkit:
@@ -109,27 +97,33 @@ class Toolkit:
         return endpoint_for(Environment.SIM, address, venue=venue)
 
     @property
-    def venue(self) -> AnyVenue:
+    def venue(self) -> "AnyVenue":
         """The venue with the trade key."""
         return self.venue_for(KeyPurpose.TRADE)
 
-    def venue_for(self, purpose: KeyPurpose) -> AnyVenue:
+    def venue_for(self, purpose: KeyPurpose) -> "AnyVenue":
         """The venue with the key of a purpose. ConfigError or CredentialsError when there is no usable one."""
         if purpose not in self._venues:
             self._venues[purpose] = self.new_venue(self.credentials(purpose), self._observe)
         return self._venues[purpose]
 
-    def new_venue(self, key: keys.Credentials | None, observer: Observer) -> AnyVenue:
+    def new_venue(self, key: keys.Credentials | None, observer: Observer) -> "AnyVenue":
         """A client of the profile's venue under this key; the caller closes it."""
         if self.profile.venue is VenueId.GLOBAL:
+            from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
+
             return GlobalDerivativesVenue(
                 self.endpoint, key, self.clock, self.ids, observer=observer, pacer=self.credits
             )
+        from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
+
         return AdvancedTradeVenue(self.endpoint, key, self.clock, self.ids, observer=observer, pacer=self.pacer)
 
     @cached_property
-    def credits(self) -> Credits:
+    def credits(self) -> "Credits":
         """The gateway's request budgets, shared by every process of this profile."""
+        from perpsctl.exchange.global_derivatives.credits import Credits
+
         shelves = self._shelves
         return Credits(self.clock, shelf=None if shelves is None else lambda bucket: shelves(f"credits-{bucket}"))
 
@@ -229,6 +223,8 @@ class Toolkit:
         except (JournalUnavailable, NotBuiltYet) as refused:
             if not self._way_out:
                 raise
+            from perpsctl.engine.broken_journal import BrokenJournal
+
             broken = _as_unavailable(refused)
             self.diagnostics.alarm("journal_broken", problem=broken.message)
             return BrokenJournal(self.account, broken)
@@ -282,15 +278,19 @@ class Toolkit:
     # --- the engine ---------------------------------------------------------------------------------------
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """Every part of the engine, over the real ports."""
         return self._assembled(self.venue)
 
-    def engine_of_the_loop(self) -> Engine:
+    def engine_of_the_loop(self) -> "Engine":
         """The engine on streams, whose resting orders end without us: by a date at the venue, or with a line of their own.
 
         Raises the named error of a line that does not get ready or armed: then the loop does not start.
         """
+        from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
+        from perpsctl.exchange.streams.addresses import trading_address
+        from perpsctl.exchange.streams.order_road import order_socket, over
+
         venue, key = self.venue, self.credentials(KeyPurpose.TRADE)
         if venue.capabilities.native_gtd or not isinstance(venue, GlobalDerivativesVenue):
             return self._assembled(venue, self.streams(venue, key))
@@ -314,26 +314,32 @@ class Toolkit:
         self._closing.callback(armed.close)
         return self._assembled(armed, self.streams(armed, key, line))
 
-    def streams(self, venue: AnyVenue, key: keys.Credentials | None, line: RpcSocket | None = None) -> Streams:
+    def streams(self, venue: "AnyVenue", key: keys.Credentials | None, line: "RpcSocket | None" = None) -> "Streams":
         """Live data under this key, not started; without a key the market's alone. `line`: an order socket to read along."""
+        from perpsctl.exchange.streams import addresses
+        from perpsctl.exchange.streams.factory import global_streams, us_streams
+
         sim, environment, limits = self.exchange, self.profile.environment, self.profile.limits
         book_age, mark_age = timedelta(seconds=limits.book_age_max_s), timedelta(seconds=limits.mark_age_max_s)
         if self.profile.venue is VenueId.GLOBAL:
-            public = streams_address(environment, None if sim is None else sim.global_faces["streams_ws"])
-            private = trading_address(environment, None if sim is None else sim.global_faces["ws"])
+            public = addresses.streams_address(environment, None if sim is None else sim.global_faces["streams_ws"])
+            private = addresses.trading_address(environment, None if sim is None else sim.global_faces["ws"])
             return global_streams(
                 public, line or (None if key is None else private), key, self.clock, self.ids,
                 product_of=venue.product, book_age_max=book_age, mark_age_max=mark_age,
             )  # fmt: skip
-        market = us_market_address(environment, None if sim is None else sim.us_sockets["ws"])
-        user = us_user_address(environment, None if sim is None else sim.us_sockets["user_ws"])
+        market = addresses.us_market_address(environment, None if sim is None else sim.us_sockets["ws"])
+        user = addresses.us_user_address(environment, None if sim is None else sim.us_sockets["user_ws"])
         return us_streams(
             market, user, key, self.clock, self.ids,
             product_of=venue.product, book_age_max=book_age, mark_age_max=mark_age,
         )  # fmt: skip
 
-    def lookout(self, product: str) -> Lookout:
+    def lookout(self, product: str) -> "Lookout":
         """The view from outside the loop, with the key that may do least; nothing it does is written anywhere."""
+        from perpsctl.engine.live import LiveData
+        from perpsctl.engine.lookout import Lookout
+
         purpose = KeyPurpose.TRADE if self.key_reference(KeyPurpose.MONITOR) is None else KeyPurpose.MONITOR
         venue, key = self.venue_for(purpose), self.credentials(purpose)
         return Lookout(
@@ -358,7 +364,9 @@ class Toolkit:
 
         return RowLease(self.store, Holder.this_process(self.ids))
 
-    def _assembled(self, venue: AnyVenue, streams: Streams | None = None) -> Engine:
+    def _assembled(self, venue: "AnyVenue", streams: "Streams | None" = None) -> "Engine":
+        from perpsctl.engine.parts import assemble
+
         return assemble(
             venue=venue,
             journal=self.journal,
@@ -396,8 +404,10 @@ class Toolkit:
         return tuple(time.fromisoformat(text) for text in answer["cash_times"])
 
     @cached_property
-    def killswitch(self) -> KillSwitch:
+    def killswitch(self) -> "KillSwitch":
         """The switch; without a venue it still latches, and says why it cannot do more."""
+        from perpsctl.engine.killswitch import KillSwitch
+
         try:
             outside, why = self.engine.venue_side, ""
         except PerpsctlError as error:
@@ -415,6 +425,9 @@ class Toolkit:
 
     def breach_stands(self) -> bool | None:
         """Whether the daily loss limit is broken now; None when that cannot be read."""
+        from perpsctl.engine.losses import losses_now
+        from perpsctl.risk.loss import exceeds
+
         engine = self.engine
         try:
             reading = losses_now(engine.venue.account, engine.journal, engine.views, engine.reconciler.transfers)
@@ -425,11 +438,14 @@ class Toolkit:
         return any(exceeds(window, self.profile.limits.daily_loss_max_share) for window in reading.windows)
 
     def supervisor(
-        self, strategy: str, product: Product, options: RunOptions, progress: Callable[[TickReport], None]
-    ) -> Supervisor:
+        self, strategy: str, product: Product, options: "RunOptions", progress: "Callable[[TickReport], None]"
+    ) -> "Supervisor":
         """The loop over the engine, with the lease of this portfolio."""
         if self.profile.environment is Environment.SANDBOX:
             raise UsageError("the sandbox gives canned answers and is not a venue: `run` refuses it")
+        from perpsctl.engine.strategies import load
+        from perpsctl.engine.supervisor import Supervisor
+
         return Supervisor(
             engine=self.engine_of_the_loop(),
             lease=self.lease(),

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from perpsctl.bootstrap import AnyVenue, Toolkit
+from perpsctl.bootstrap import Toolkit
 from perpsctl.checks import grids
 from perpsctl.checks.context import CheckContext, KeyFile, RequestSeen, RetiredAnswer, Setup
 from perpsctl.checks.host import ThisHost
@@ -32,6 +33,9 @@ from perpsctl.exchange.transport import ExchangeRecord
 from perpsctl.journal.lease import Holder, RowLease
 from perpsctl.journal.opening import JOURNAL_FILE
 from perpsctl.wire.advanced_trade.market import ProductBody
+
+if TYPE_CHECKING:
+    from perpsctl.bootstrap import AnyVenue
 
 RETIRED_PRODUCT = "BTC-PERP-INTX"  # retired on 1 October 2026 (api/venues.md section 1)
 
@@ -182,11 +186,11 @@ class ToolkitVenues:
         self._made: dict[KeyPurpose | None, AnyVenue] = {}
         self._seen: list[RequestSeen] = []
 
-    def unsigned(self) -> AnyVenue:
+    def unsigned(self) -> "AnyVenue":
         """The venue without a key."""
         return self._venue(None)
 
-    def signed(self, purpose: KeyPurpose) -> AnyVenue:
+    def signed(self, purpose: KeyPurpose) -> "AnyVenue":
         """The venue under a key; CredentialsError when that key cannot be used, ConfigError when there is none."""
         return self._venue(purpose)
 
@@ -203,7 +207,7 @@ class ToolkitVenues:
             return RetiredAnswer(asked=asked, served=False, said=refused.message.removeprefix(f"{asked}: "))
         return RetiredAnswer(asked=asked, served=True, said=f"product {shown(body.product_id, 80)}")
 
-    def _retired_elsewhere(self, venue: AnyVenue) -> RetiredAnswer:
+    def _retired_elsewhere(self, venue: "AnyVenue") -> RetiredAnswer:
         asked = f"the book of {RETIRED_PRODUCT}"
         try:
             venue.book(ProductId(RETIRED_PRODUCT), 1)
@@ -221,7 +225,7 @@ class ToolkitVenues:
             for venue in self._made.values():
                 closing.callback(venue.close)
 
-    def _venue(self, purpose: KeyPurpose | None) -> AnyVenue:
+    def _venue(self, purpose: KeyPurpose | None) -> "AnyVenue":
         if purpose not in self._made:
             key = None if purpose is None else self._toolkit.credentials(purpose)
             self._made[purpose] = self._toolkit.new_venue(
