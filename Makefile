@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test optimised check format dev bench docs lock clean
+.PHONY: help demo test optimised dst mutants check format dev bench docs lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -40,6 +40,13 @@ test: $(STAMP)  ## every test (WORKERS=2)
 
 optimised: $(STAMP)  ## every test under python -O: no check of ours is an assert (R9)
 	$(PY) -O -m pytest -n $(WORKERS)
+
+dst: $(STAMP)  ## seeded fault schedules against an independent judge (SEEDS=3000 SEED=1 MODE=forever|60s|never VENUE=us|global|both JOBS=2)
+	@$(PY) -m tests.dst.run --seeds $(or $(SEEDS),3000) --seed $(or $(SEED),1) $(if $(MODE),--mode $(MODE)) \
+	  --venue $(if $(filter command line environment,$(origin VENUE)),$(VENUE),both) --jobs $(or $(JOBS),2)
+
+mutants: $(STAMP)  ## planted bugs, each run until the schedules catch it (SEEDS=3000 at most each, JOBS=2)
+	@$(PY) -m tests.dst.mutants --seeds $(or $(SEEDS),3000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	$(PY) -m ruff check .
