@@ -18,6 +18,7 @@ from perpsctl.domain.ids import Ids
 from perpsctl.journal.codec import Unreadable, moment
 
 KEY_FILE = "audit.key"
+NO_KEY = ""  # the fingerprint of having none
 GENESIS = "0" * 64  # what the first row follows
 
 
@@ -151,6 +152,11 @@ def read_key(folder: Path) -> bytes | None:
     if len(key) != 32:
         raise _key_trouble("is damaged")
     return key
+
+
+def fingerprint(key: bytes) -> str:
+    """What tells one audit key from another and nothing about it."""
+    return hmac.digest(key, b"perpsctl journal", "sha256").hex()
 
 
 def make_key(folder: Path, ids: Ids) -> bytes:

@@ -1,13 +1,10 @@
-"""One handle on the journal's file: exclusive write transactions, reads, and the rule that a handle that failed is done.
+"""The journal in a file: SQLite's exclusive write transactions and reads, and the file that must stay the one we opened.
 
-After a failed write or sync nobody knows what is on disk, so nothing more is written through this handle (J2, D1, D3);
-waiting for another writer is bounded and harmless (D2). The only place that turns the library's errors into ours.
+The only place that turns SQLite's errors into ours.
 """
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,30 +17,22 @@ from perpsctl.domain.errors import InvariantBroken, JournalUnavailable
 from perpsctl.domain.ports import Clock
 from perpsctl.journal import sqlite
 from perpsctl.journal.audit import corrupt
+from perpsctl.journal.backend import Backend, Step, close_quietly, no_step
 from perpsctl.journal.rendered import Rendered
 from perpsctl.journal.sqlite import DatabaseTrouble, Trouble, trouble_of
 
-Step = Callable[[str], None]
 
-
-def no_step(name: str) -> None:
-    """What happens at a named step of a write when nobody watches."""
-
-
-class Database:
-    """An open journal file. One thread at a time; never used across a fork (P9)."""
+class Database(Backend):
+    """An open journal file."""
 
     def __init__(self, path: Path, connection: Connection, step: Step) -> None:
-        self.path = path
+        super().__init__(step)
+        self.path: Path = path
         self._connection = connection
         self._driver = sqlite.driver(connection)
-        self._step = step
-        self._lock = threading.RLock()
-        self._process = os.getpid()
         self._file = _identity(path)
         self._wal = path.with_name(path.name + "-wal")
         self._wal_file: tuple[int, int] | None = None
-        self._broken = ""
         self._rendered: dict[ClauseElement, Rendered] = {}
 
     @classmethod
@@ -77,39 +66,6 @@ class Database:
             raise
         return database
 
-    @property
-    def broken(self) -> str:
-        """Why nothing more is written through this handle; empty when it is well."""
-        return self._broken
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """This thread's alone, without a transaction: each read sees what is committed when it starts."""
-        with self._lock:
-            self._require_usable()
-            yield
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One exclusive write transaction: what is inside is durable when the block is left, or nothing of it is.
-
-        Leaving through an exception of the caller's own rolls back; a failure of the disk also ends this handle.
-        """
-        with self._lock:
-            self._require_usable()
-            if self._driver.in_transaction:
-                raise InvariantBroken("a write inside a write of the journal")
-            self._begin()
-            try:
-                self._require_same_file()
-                yield
-                self.step("commit")
-                self._run("COMMIT")
-                self.step("committed")
-            except BaseException:
-                self._roll_back()
-                raise
-
     def execute(
         self, statement: Executable, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None
     ) -> None:
@@ -138,7 +94,7 @@ class Database:
         except DatabaseTrouble as trouble:
             raise self._failed(trouble, verb) from None
 
-    def pages_problem(self) -> str | None:
+    def storage_problem(self) -> str | None:
         """What SQLite finds wrong with the whole file, indexes included."""
         try:
             return sqlite.check_pages(self._connection, thorough=True)
@@ -147,35 +103,22 @@ class Database:
                 return str(trouble_of(trouble)[1])
             raise self._failed(trouble, "read") from None
 
-    def step(self, name: str) -> None:
-        """A named point of a write, where tests fail the disk or kill the process."""
-        try:
-            self._step(name)
-        except OSError as trouble:
-            self._broken = f"the disk failed at {name}: {trouble.strerror}"
-            raise self._unusable() from None
+    def size_bytes(self) -> int:
+        """The file with its write-ahead log."""
+        return sum(each.stat().st_size for each in (self.path, self._wal) if each.exists())
 
-    def condemn(self, why: str) -> None:
-        """Nothing more is read or written through this handle: what it shows cannot be trusted."""
-        self._broken = self._broken or why
-
-    def close(self) -> None:
-        """The file is closed; the handle cannot be used again."""
-        with self._lock:
-            self._broken = self._broken or "it was closed"
-            if os.getpid() == self._process:
-                _close(self._connection)
+    def _in_transaction(self) -> bool:
+        return self._driver.in_transaction
 
     def _begin(self) -> None:
-        self.step("begin")
         try:
             self._driver.execute("BEGIN IMMEDIATE")
         except DatabaseTrouble as trouble:
             raise self._failed(trouble, "written") from None
 
-    def _run(self, statement: str) -> None:
+    def _commit(self) -> None:
         try:
-            self._driver.execute(statement)
+            self._driver.execute("COMMIT")
         except DatabaseTrouble as trouble:
             self._broken = f"it could not be synced: {trouble_of(trouble)[1]}"
             raise self._failed(trouble, "written") from None
@@ -187,13 +130,7 @@ class Database:
         except DatabaseTrouble as trouble:
             self._broken = self._broken or f"a rollback failed: {trouble_of(trouble)[1]}"
 
-    def _require_usable(self) -> None:
-        if os.getpid() != self._process:
-            raise JournalUnavailable("the journal was opened by another process", fix="open it again after a fork")
-        if self._broken:
-            raise self._unusable()
-
-    def _require_same_file(self) -> None:
+    def _require_same_place(self) -> None:
         """A file that was moved, removed or replaced under us takes writes that nobody will ever read (D8, D9)."""
         try:
             same = _identity(self.path) == self._file
@@ -212,11 +149,8 @@ class Database:
             self._broken = self._broken or words
         return _translated(error, verb)
 
-    def _unusable(self) -> JournalUnavailable:
-        return JournalUnavailable(
-            f"the journal is shut after a failure: {self._broken}",
-            fix="no new order is possible; open orders stand as they are: look at the disk, then start again",
-        )
+    def _disconnect(self) -> None:
+        _close(self._connection)
 
 
 def _translated(error: Exception, verb: str) -> Exception:
@@ -241,10 +175,4 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _close(connection: Connection | None) -> None:
-    if connection is None:
-        return
-    try:
-        connection.close()
-        connection.engine.dispose()
-    except DatabaseTrouble:
-        return  # what it held is durable already or was never promised
+    close_quietly(connection, DatabaseTrouble)

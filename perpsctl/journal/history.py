@@ -9,8 +9,8 @@ from sqlalchemy import Select, bindparam, select
 from perpsctl.domain.ids import AccountKey, FillId, IntentId, VenueOrderId
 from perpsctl.domain.orders import EditIntent, Fill, VenueOrder
 from perpsctl.journal.audit import Row, corrupt
+from perpsctl.journal.backend import Backend
 from perpsctl.journal.codec import Unreadable, loads, stamp
-from perpsctl.journal.database import Database
 from perpsctl.journal.entries import (
     FillEntry,
     IntentEntry,
@@ -78,7 +78,7 @@ def as_row(found: Sequence[Any]) -> Row:
     )
 
 
-def rows_since(database: Database, seq: int) -> Iterator[Row]:
+def rows_since(database: Backend, seq: int) -> Iterator[Row]:
     """Every row from `seq` on, read in pages."""
     while True:
         page = database.often(SINCE, {"seq": seq})
@@ -92,7 +92,7 @@ def rows_since(database: Database, seq: int) -> Iterator[Row]:
 class History:
     """What the rows of one account say, whatever is in memory."""
 
-    def __init__(self, database: Database, account: AccountKey) -> None:
+    def __init__(self, database: Backend, account: AccountKey) -> None:
         self._database = database
         self._account = account
 

@@ -1,8 +1,9 @@
 """One `run` per portfolio: a row with a holder, an end and a fencing number that only grows (J5).
 
-A lease is taken over when it ended by the journal host's clock, or when its holder is proven dead on this boot: same boot,
-same process namespace, and no process with its number and start time (P2). The number is compared inside every deciding
-transaction, so a process that slept through a take-over commits nothing (P3).
+A lease is taken over when it ended by the journal's clock (this host's; the database's where several hosts share one, X8), or
+when its holder is proven dead on this boot: same boot, same process namespace, and no process with its number and start time
+(P2). The number is compared inside every deciding transaction, so a process that slept through a take-over commits nothing
+(P3).
 """
 
 import json
@@ -96,10 +97,14 @@ class RowLease:
 
     def acquire(self) -> None:
         """Ours from now on, for `ttl` unless renewed; LeaseHeld names the holder otherwise."""
+        self._fence = self._log.retried(self._acquire)
+
+    def _acquire(self) -> int:
         with self._log.transaction() as batch:
             row = self._row()
-            ends = stamp(batch.at + self._ttl)
-            if row is not None and row.holder is not None and not self._may_take(row, stamp(batch.at)):
+            now = self._log.lease_time()
+            ends = stamp(now + self._ttl)
+            if row is not None and row.holder is not None and not self._may_take(row, stamp(now)):
                 raise _held(row)
             fence = 1 if row is None else row.fence + 1
             values = {"holder": self._text, "fence": fence, "expires": ends}
@@ -113,20 +118,25 @@ class RowLease:
                 Kind.LEASE,
                 dumps({"act": "acquired", "fence": fence, "holder": self._text, "taken_from": before, "expires": ends}),
             )
-        self._fence = fence
+        return fence
 
     def renew(self) -> None:
         """Ours for another `ttl`; LeaseHeld when another took it, and then it is lost for good."""
-        with self._log.transaction() as batch:
+        self._log.retried(self._renew)
+
+    def _renew(self) -> None:
+        with self._log.transaction():
             self.require()
-            self._log.database.execute(
-                update(leases).where(leases.c.account == self._log.account).values(expires=stamp(batch.at + self._ttl))
-            )
+            ends = stamp(self._log.lease_time() + self._ttl)
+            self._log.database.execute(update(leases).where(leases.c.account == self._log.account).values(expires=ends))
 
     def release(self) -> None:
         """Nobody's, when it was ours; nothing otherwise."""
-        if self._fence is None:
-            return
+        if self._fence is not None:
+            self._log.retried(self._release)
+            self._fence = None
+
+    def _release(self) -> None:
         with self._log.transaction() as batch:
             row = self._row()
             if row is not None and row.fence == self._fence and row.holder == self._text:
@@ -134,7 +144,6 @@ class RowLease:
                     update(leases).where(leases.c.account == self._log.account).values(holder=None)
                 )
                 batch.add(Kind.LEASE, dumps({"act": "released", "fence": self._fence, "holder": self._text}))
-        self._fence = None
 
     def holder(self) -> str | None:
         """Who holds it now, None when nobody does: free, ended, or its holder proven dead."""
@@ -142,7 +151,7 @@ class RowLease:
             row = self._row()
         if row is None or row.holder is None:
             return None
-        if row.holder != self._text and self._may_take(row, stamp(self._log.now())):
+        if row.holder != self._text and self._may_take(row, stamp(self._log.lease_time())):
             return None
         read = Holder.read(row.holder)
         return "somebody unreadable" if read is None else read.told

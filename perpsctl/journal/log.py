@@ -4,9 +4,10 @@ A row is sealed onto the one before, durable before it is folded, and never chan
 and folded at the start of each read and each transaction, so no view is judged by while it lags behind or stands half moved.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy import delete, insert, select
 
@@ -15,8 +16,8 @@ from perpsctl.domain.ids import AccountKey, IntentId, VenueOrderId
 from perpsctl.domain.numbers import NotANumber
 from perpsctl.domain.ports import Clock, EventKind, Integrity
 from perpsctl.journal.audit import GENESIS, Chain, Row, corrupt
+from perpsctl.journal.backend import Backend, CommitUnknown, Undone
 from perpsctl.journal.codec import Unreadable, dumps, stamp
-from perpsctl.journal.database import Database
 from perpsctl.journal.entries import Tracked
 from perpsctl.journal.fold import State
 from perpsctl.journal.head import Head, HeadNote
@@ -26,12 +27,15 @@ from perpsctl.journal.snapshots import of_this_form, state_of, state_text
 
 SNAPSHOT_EVERY = 1000
 SNAPSHOTS_KEPT = 2
+TRANSACTION_TRIES = 3
+RETRY_PAUSE = timedelta(milliseconds=20)
 HALF_FOLDED = (
     "taking in its rows was interrupted"  # a view that is half moved must not be judged by; the rows are whole
 )
 
 
 _INSERT = insert(events)
+T = TypeVar("T")
 
 
 class Batch:
@@ -93,7 +97,7 @@ class Batch:
 class Log:
     """The rows of one open database file and one account's views of them."""
 
-    def __init__(self, database: Database, chain: Chain, note: HeadNote, account: AccountKey, clock: Clock) -> None:
+    def __init__(self, database: Backend, chain: Chain, note: HeadNote, account: AccountKey, clock: Clock) -> None:
         self.database = database
         self.account = account
         self.history = History(database, account)
@@ -110,14 +114,19 @@ class Log:
     @contextmanager
     def transaction(self) -> Iterator[Batch]:
         """One exclusive transaction with the views caught up; rows added to the batch are durable when it is left."""
-        with self.database.writing():
-            self.catch_up()
-            batch = Batch(self._chain, self.account, self._clock.now(), self.head())
-            yield batch
-            if batch.rows:
-                self.database.step("insert")
-                for row in batch.rows:
-                    self.database.often(_INSERT, _values(row), verb="written")
+        batch: Batch | None = None
+        try:
+            with self.database.writing():
+                self.catch_up()
+                batch = Batch(self._chain, self.account, self._clock.now(), self.head())
+                yield batch
+                if batch.rows:
+                    self.database.step("insert")
+                    for row in batch.rows:
+                        self.database.often(_INSERT, _values(row), verb="written")
+        except CommitUnknown:
+            self._require_there(batch)
+        assert batch is not None
         try:
             for row in batch.rows:
                 self.state.apply(row)
@@ -126,6 +135,24 @@ class Log:
             raise
         if batch.rows:
             self._note.write(self.head())
+
+    def retried(self, work: Callable[[], T]) -> T:
+        """`work`, one whole transaction from its first read to its commit, again while the database took it back (X4).
+
+        A bounded number of times; what was judged in a transaction that does not stand is judged anew. Undone at the end.
+        """
+        for left in reversed(range(TRANSACTION_TRIES)):
+            try:
+                return work()
+            except Undone:
+                if not left:
+                    raise
+                self._clock.sleep(RETRY_PAUSE)
+        raise AssertionError("a number of tries is above zero")
+
+    def lease_time(self) -> datetime:
+        """The clock leases end by: the database's where several hosts share one, else this host's (X8)."""
+        return self.database.time() or self._clock.now()
 
     def head(self) -> Head:
         """The last row taken in, for anchoring elsewhere."""
@@ -181,7 +208,7 @@ class Log:
                 return self._integrity(1, None, found.message)
             if not full:
                 return self._integrity(self._verified_from, None, "")
-            problem = self.database.pages_problem()
+            problem = self.database.storage_problem()
             if problem is not None:
                 return self._integrity(1, None, problem)
             return self._verify_all()
@@ -215,6 +242,23 @@ class Log:
         """The file is closed."""
         self._note.close()
         self.database.close()
+
+    def _require_there(self, batch: Batch | None) -> None:
+        """The rows of a commit nobody acknowledged stand; Undone when they do not (X2).
+
+        The journal is ours alone while we look, so the transaction in question is over. The first row's hash is that of its
+        content and place: another row there is not ours, and a transaction's rows stand together or not at all.
+        """
+        if batch is None or not batch.rows:
+            raise Undone("the database lost the connection while it committed", fix="repeat the command")
+        first = batch.rows[0]
+        with self.database.writing():
+            found = self.database.rows(select(events.c.hash).where(events.c.seq == first.seq))
+        if not found or found[0].hash != first.hash:
+            raise Undone(
+                "the database lost the connection and did not keep what was written; nothing was sent",
+                fix="repeat the command",
+            )
 
     def _last_snapshot(self) -> tuple[State, int]:
         query = select(snapshots).where(snapshots.c.account == self.account).order_by(snapshots.c.seq.desc()).limit(1)

@@ -88,15 +88,7 @@ class Spool:
     def _take_in(self, journal: "SqlJournal", lines: list[bytes]) -> None:
         read = [_line(each) for each in lines]
         good = [line for line in read if line is not None and line.account == self._account]
-        with journal.log.transaction() as batch:
-            taken: set[IntentId] = set()
-            for line in good:
-                entry = line.decided
-                if entry is None or line.intent_id in taken or journal.log.find(line.intent_id) is not None:
-                    continue
-                taken.add(line.intent_id)
-                kind = Kind.EDIT if isinstance(entry.intent, EditIntent) else Kind.INTENT
-                batch.add(kind, dumps(entry), intent_id=line.intent_id)
+        journal.log.retried(lambda: _add_decisions(journal, good))
         for line in good:
             if line.outcome is not None:
                 try:
@@ -143,6 +135,18 @@ class Spool:
             yield held
         finally:
             os.close(held)
+
+
+def _add_decisions(journal: "SqlJournal", lines: list[SpoolLine]) -> None:
+    with journal.log.transaction() as batch:
+        taken: set[IntentId] = set()
+        for line in lines:
+            entry = line.decided
+            if entry is None or line.intent_id in taken or journal.log.find(line.intent_id) is not None:
+                continue
+            taken.add(line.intent_id)
+            kind = Kind.EDIT if isinstance(entry.intent, EditIntent) else Kind.INTENT
+            batch.add(kind, dumps(entry), intent_id=line.intent_id)
 
 
 def _read_all(held: int) -> bytes:

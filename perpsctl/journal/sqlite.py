@@ -60,11 +60,8 @@ def trouble_of(error: Exception) -> tuple[Trouble, str]:
 def prepare_file(path: Path) -> None:
     """`path` is a plain file of ours alone (0600 in 0700), made durably when it was not there (S6)."""
     folder = path.parent
+    prepare_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if folder.is_symlink():
-            raise _unusable("its folder is a symlink", "move it away")
-        folder.chmod(0o700)
         _refuse_shared_file_system(folder)
         try:
             held = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -75,6 +72,17 @@ def prepare_file(path: Path) -> None:
             sync_folder(folder)
         for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
             _keep_private(each)
+    except OSError as trouble:
+        raise _unusable(str(trouble.strerror), "look at the disk and the folder's owner") from None
+
+
+def prepare_folder(folder: Path) -> None:
+    """`folder` is there and ours alone."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.is_symlink():
+            raise _unusable("its folder is a symlink", "move it away")
+        folder.chmod(0o700)
     except OSError as trouble:
         raise _unusable(str(trouble.strerror), "look at the disk and the folder's owner") from None
 

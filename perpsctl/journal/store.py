@@ -54,48 +54,53 @@ class SqlJournal:
 
         An entry also needs the lease where this handle has one: LeaseHeld, and nothing committed, when it was lost.
         """
-        return self._decide(Kind.INTENT, intent, sent_size, judge, fenced=intent.road is Road.ENTRY)
+        fenced = intent.road is Road.ENTRY
+        return self.log.retried(lambda: self._decide(Kind.INTENT, intent, sent_size, judge, fenced=fenced))
 
     def decide_edit(
         self, intent: EditIntent, sent_size: Size, judge: Callable[[Booked], ApprovedChange | Denied]
     ) -> ApprovedChange | Denied | Known:
         """The same for new terms of an order of ours."""
-        return self._decide(Kind.EDIT, intent, sent_size, judge, fenced=True)
+        return self.log.retried(lambda: self._decide(Kind.EDIT, intent, sent_size, judge, fenced=True))
 
     def record_outcome(self, intent_id: IntentId, outcome: SubmitOutcome) -> None:
         """The outcome stands, or an alarm does where it contradicts a proven one; InvariantBroken if nothing was decided."""
-        book_outcome(self.log, intent_id, outcome)
+        self.log.retried(lambda: book_outcome(self.log, intent_id, outcome))
 
     def record_order(self, order: VenueOrder, intent_id: IntentId | None) -> bool:
         """The order's state is booked if it says anything new; an order of an intent of ours stays that intent's."""
-        return book_order(self.log, order, intent_id)
+        return self.log.retried(lambda: book_order(self.log, order, intent_id))
 
     def record_fills(self, fills: Iterable[Fill]) -> tuple[Fill, ...]:
         """Fills whose row key was not booked before, oldest first, now booked; oddities among them are alarmed."""
-        return book_fills(self.log, fills)
+        told = tuple(fills)
+        return self.log.retried(lambda: book_fills(self.log, told))
 
     def record_transfers(self, transfers: Iterable[Transfer]) -> tuple[Transfer, ...]:
         """Transfers not booked before, now booked: looked up and added in one transaction, for one told twice hides a loss."""
-        return book_transfers(self.log, transfers)
+        told = tuple(transfers)
+        return self.log.retried(lambda: book_transfers(self.log, told))
 
     def record_mark(self, mark: EquityMark) -> None:
         """The mark stands: losses can be counted from it."""
-        with self.log.transaction() as batch:
-            batch.add(Kind.MARK, dumps(MarkEntry(mark=mark)), occurred=mark.at)
+        self._add(Kind.MARK, dumps(MarkEntry(mark=mark)), occurred=mark.at)
         self.log.snapshot_if_due()
 
     def record_halt(self, *, engaged: bool, reason: str, by: str, loss_breach: bool = False) -> None:
         """The kill switch stands so in the journal; engaging again keeps the first reason, a loss breach sticks."""
         entry = HaltEntry(engaged=engaged, reason=reason, by=by, loss_breach=loss_breach)
-        with self.log.transaction() as batch:
-            batch.add(Kind.HALT, dumps(entry))
+        self._add(Kind.HALT, dumps(entry))
 
     def record_state(self, product_id: ProductId, state: TradingState, reason: str) -> None:
         """The product may do this much from now on; nothing is written when it already stood so."""
-        with self.log.transaction() as batch:
-            if self.log.state.states.get(product_id) != (state, reason):
-                entry = StateEntry(product_id=product_id, state=state, reason=reason)
-                batch.add(EventKind.STATE_CHANGED, dumps(entry))
+
+        def record() -> None:
+            with self.log.transaction() as batch:
+                if self.log.state.states.get(product_id) != (state, reason):
+                    entry = StateEntry(product_id=product_id, state=state, reason=reason)
+                    batch.add(EventKind.STATE_CHANGED, dumps(entry))
+
+        self.log.retried(record)
 
     def record_event(self, kind: EventKind, payload: Mapping[str, object], intent_id: IntentId | None = None) -> None:
         """The event stands. InvariantBroken when the payload lacks what the views need of its kind:
@@ -114,8 +119,7 @@ class SqlJournal:
             _require_readable(kind, text, self.log.now())
         except (Unreadable, NotANumber, ValueError) as trouble:
             raise InvariantBroken(f"a {kind} event without what its views need: {trouble}") from None
-        with self.log.transaction() as batch:
-            batch.add(kind, text, intent_id=intent_id)
+        self._add(kind, text, intent_id=intent_id)
         self.log.snapshot_if_due()
 
     # --- the port: reading --------------------------------------------------------------------------
@@ -209,6 +213,17 @@ class SqlJournal:
         self.log.close()
 
     # --- inside -------------------------------------------------------------------------------------
+
+    def _add(
+        self, kind: str, payload: str, *, intent_id: IntentId | None = None, occurred: datetime | None = None
+    ) -> None:
+        """One row in a transaction of its own."""
+
+        def add() -> None:
+            with self.log.transaction() as batch:
+                batch.add(kind, payload, intent_id=intent_id, occurred=occurred)
+
+        self.log.retried(add)
 
     def _decide(
         self,

@@ -1,4 +1,4 @@
-"""What every Journal must do, whatever it is stored in: today SQLite, PostgreSQL later by one more fixture parameter."""
+"""What every Journal must do, whatever it is stored in: a file (SQLite), or a database that hosts share (PostgreSQL)."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,10 +22,13 @@ from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Approved, Denied
 from perpsctl.journal import log as rows_log
 from perpsctl.journal.audit import GENESIS
+from perpsctl.journal.database import Database
 from perpsctl.journal.fold import State
 from perpsctl.journal.history import rows_since
+from perpsctl.journal.opening import open_backend
 from perpsctl.journal.snapshots import state_of, state_text
 from perpsctl.journal.store import SqlJournal
+from tests.postgres import Server
 from tests.unit.journal.fakes import (
     ACCOUNT,
     BTC,
@@ -55,13 +58,25 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_place(request: pytest.FixtureRequest) -> Callable[[], str | None]:
+    """Where a journal nobody has used may lie, each time another: None for its folder, else a database of its own."""
+    if request.param == "sqlite":
+        return lambda: None
+    server: Server = request.getfixturevalue("postgres_server")
+    return lambda: server.url(server.new_database())
+
+
 @pytest.fixture
-def opened(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., SqlJournal]]:
+def opened(
+    tmp_path: Path, clock: FakeClock, new_place: Callable[[], str | None]
+) -> Iterator[Callable[..., SqlJournal]]:
     """Opens the same journal again and again, as processes would, and closes what was opened."""
     made: list[SqlJournal] = []
+    url = new_place()
 
     def open_one(account: AccountKey = ACCOUNT) -> SqlJournal:
-        made.append(a_journal(tmp_path / "sim", clock=clock, account=account))
+        made.append(a_journal(tmp_path / "sim", clock=clock, account=account, url=url))
         return made[-1]
 
     yield open_one
@@ -558,13 +573,17 @@ def test_lists_are_newest_first_and_bounded(journal: SqlJournal, clock: FakeCloc
     assert next(each.intent.id for each in journal.in_doubt()) == "intent-0000"
 
 
+# PostgreSQL's planner weighs costs and rightly walks a table of a few rows; that its indexes are there is checked on opening.
+@pytest.mark.parametrize("new_place", ["sqlite"], indirect=True)
 def test_every_read_is_carried_by_an_index(journal: SqlJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred thousand orders later a read must not walk the whole journal."""
     place(journal)
     journal.record_outcome(IntentId("intent-0001"), accepted())
     journal.record_fills([a_fill()])
     asked: list[tuple[str, object]] = []
-    connection = journal.log.database._connection
+    database = journal.log.database
+    assert isinstance(database, Database)
+    connection = database._connection
 
     def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
         asked.append((statement, values))
@@ -586,7 +605,7 @@ def test_every_read_is_carried_by_an_index(journal: SqlJournal, monkeypatch: pyt
     for statement, values in selects:
         plan = " ".join(
             str(step[3])
-            for step in journal.log.database._driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[arg-type]
+            for step in database._driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[arg-type]
         )
         assert "SEARCH" in plan, (statement, plan)
         assert "TEMP B-TREE" not in plan or " IN (" in statement, (statement, plan)
@@ -617,15 +636,11 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(steps)
-def test_a_replay_from_nothing_gives_the_same_state_bit_for_bit_J3(
-    tmp_path_factory: pytest.TempPathFactory, story: list[tuple[str, int]]
-) -> None:
+def hold_to_a_replay(folder: Path, url: str | None, story: list[tuple[str, int]]) -> str:
+    """Tells the story, and holds every view of it to a replay; the state it ends in."""
     clock = FakeClock()
-    folder = tmp_path_factory.mktemp("j")
-    journal = a_journal(folder, clock=clock)
-    watcher = a_journal(folder, clock=clock)  # a second process, taking in what the first writes
+    journal = a_journal(folder, clock=clock, url=url)
+    watcher = a_journal(folder, clock=clock, url=url)  # a second process, taking in what the first writes
     try:
         for number, (what, which) in enumerate(story):
             tell(journal, clock, what, number, which)
@@ -635,14 +650,42 @@ def test_a_replay_from_nothing_gives_the_same_state_bit_for_bit_J3(
         assert state_text(journal.log.fresh()) == expected
         assert state_text(watcher.log.fresh()) == expected
         assert state_text(state_of(expected)) == expected
-        reopened = a_journal(folder, clock=clock)
+        reopened = a_journal(folder, clock=clock, url=url)
         assert state_text(reopened.log.fresh()) == expected
         reopened.close()
         found = journal.check(full=True)
         assert (found.sound, found.problem, found.first_bad) == (True, "", None)
+        return expected
     finally:
         journal.close()
         watcher.close()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(steps)
+def test_a_replay_from_nothing_gives_the_same_state_bit_for_bit_J3(
+    tmp_path_factory: pytest.TempPathFactory, story: list[tuple[str, int]]
+) -> None:
+    hold_to_a_replay(tmp_path_factory.mktemp("j"), None, story)
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(story=steps)
+def test_the_same_story_gives_the_same_rows_and_state_on_both_back_ends_bit_for_bit_J3(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: Server, story: list[tuple[str, int]]
+) -> None:
+    """Rows, hashes and views: what one back end keeps, the other would verify."""
+    folder = tmp_path_factory.mktemp("file")
+    url = postgres_server.url(postgres_server.new_database())
+    beside = tmp_path_factory.mktemp("shared")
+    assert hold_to_a_replay(folder, None, story) == hold_to_a_replay(beside, url, story)
+    kept = [open_backend(folder, None, clock=FakeClock()), open_backend(beside, url, clock=FakeClock())]
+    try:
+        in_file, in_database = (list(rows_since(each, 1)) for each in kept)
+        assert in_file == in_database
+    finally:
+        for each in kept:
+            each.close()
 
 
 def tell(journal: SqlJournal, clock: FakeClock, what: str, number: int, which: int) -> None:  # noqa: PLR0912 - one branch a word

@@ -27,10 +27,11 @@ from perpsctl.domain.orders import (
     TimeInForce,
     VenueOrder,
 )
+from perpsctl.domain.ports import Clock
 from perpsctl.domain.products import PriceStep, Product
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Approved, ApprovedChange, Denial, DenialCode, Denied
-from perpsctl.journal.database import Step, no_step
+from perpsctl.journal.backend import Step, no_step
 from perpsctl.journal.opening import open_journal
 from perpsctl.journal.store import SqlJournal
 
@@ -269,7 +270,12 @@ def a_mark(equity: str = "1000000", *, at: datetime = START, coin: str = "0") ->
 
 
 def a_journal(
-    folder: Path, *, clock: FakeClock | None = None, account: AccountKey = ACCOUNT, step: Step = no_step
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    account: AccountKey = ACCOUNT,
+    step: Step = no_step,
+    url: str | None = None,
 ) -> SqlJournal:
     return open_journal(
         folder,
@@ -278,4 +284,5 @@ def a_journal(
         ids=FakeIds(),
         busy_timeout=timedelta(milliseconds=200),
         step=step,
+        url=url,
     )
