@@ -326,8 +326,11 @@ class Halts(Protocol):
 
     def facts(self) -> HaltFacts: ...
 
-    def gate(self, *, switch_road: bool = False) -> Gate:
-        """The gate for one send. With `switch_road`, the switch's own exits pass although it is engaged."""
+    def gate(self, *, switch_road: bool = False, spooled: bool = False) -> Gate:
+        """The gate for one send. With `switch_road`, the switch's own exits pass although it is engaged.
+
+        With `spooled`, an exit whose intent stands in the spool because there is no journal: the latch alone is asked.
+        """
 
 
 class Lease(Protocol):

@@ -64,6 +64,7 @@ class KillSwitch:
         outside: VenueSide | None,
         why_no_venue: str = "",
         breach_stands: Callable[[], bool | None] = lambda: None,
+        senders_elsewhere: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._latch = latch
         self._journal = journal
@@ -73,6 +74,7 @@ class KillSwitch:
         self._outside = outside
         self._why_no_venue = why_no_venue
         self._breach_stands = breach_stands
+        self._senders_elsewhere = senders_elsewhere
 
     # --- engage ----------------------------------------------------------------------------------------------
 
@@ -98,6 +100,8 @@ class KillSwitch:
         problems += held.problems
         stuck = self._close_gate(problems)  # step: close_gate
         journal_durable = self._record(reason, by, loss_breach, problems)
+        if journal_durable:
+            stuck = self._wait_elsewhere(problems) or stuck  # step: senders_elsewhere
         cancels: list[CancelReport] = []
         flattened: FlattenReport | None = None
         if self._outside is not None:
@@ -121,6 +125,17 @@ class KillSwitch:
             return None
         told = ", ".join(map(shown, closed.stuck)) or closed.trouble or "a sender"
         problems.append(f"a send that began before the latch may still be under way: {told}")
+        return told
+
+    def _wait_elsewhere(self, problems: list[str]) -> str | None:
+        """Who on another host passed the gate before the halt was recorded and still sends; None when every send is over."""
+        try:
+            told = ", ".join(map(shown, self._senders_elsewhere()))
+        except JournalUnavailable as error:
+            told = f"senders of other hosts: {error.message}"
+        if not told:
+            return None
+        problems.append(f"a send that began before the halt may still be under way: {told}")
         return told
 
     def _record(self, reason: str, by: str, loss_breach: bool, problems: list[str]) -> bool:

@@ -141,7 +141,7 @@ class Sender:
         if isinstance(verdict, Denied):
             return verdict
         self._spool.keep_decision(order.intent, order.size, verdict)  # step: spool_intent
-        outcome = self._submit(verdict.order, judged, unbounded=unbounded)  # step: submit_spooled
+        outcome = self._submit(verdict.order, judged, unbounded=unbounded, spooled=True)  # step: submit_spooled
         self._resolver.watched(order.intent.id, self._clock.now())
         notes = (f"the journal is broken ({broken.message}); this exit is in the spool", *verdict.notes)
         try:
@@ -150,8 +150,11 @@ class Sender:
             notes += (f"its outcome could not be spooled: {error.message}",)
         return Sent(outcome=outcome, notes=notes)
 
-    def _submit(self, approved: ApprovedOrder, judged: "_Judged", *, unbounded: bool) -> SubmitOutcome:
-        gate = _TimelyGate(self._halts.gate(switch_road=approved.order.intent.road is Road.SWITCH), judged)
+    def _submit(
+        self, approved: ApprovedOrder, judged: "_Judged", *, unbounded: bool, spooled: bool = False
+    ) -> SubmitOutcome:
+        on_switch_road = approved.order.intent.road is Road.SWITCH
+        gate = _TimelyGate(self._halts.gate(switch_road=on_switch_road, spooled=spooled), judged)
         if unbounded:
             return self._venue.close_position(approved, gate)
         return self._venue.submit(approved, gate)

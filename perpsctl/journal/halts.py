@@ -3,6 +3,7 @@
 Needs no healthy journal: a journal that cannot be opened or read counts as engaged and the answer says why.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -45,11 +46,20 @@ class JournalHalt(Protocol):
 
 
 class CombinedHalts:
-    """The Halts port over a latch and a journal, or over a latch and the reason there is no journal."""
+    """The Halts port over a latch and a journal, or over a latch and the reason there is no journal.
 
-    def __init__(self, latch: Latch, journal: JournalHalt | JournalUnavailable) -> None:
+    `shared` adds the gate of a journal that hosts share to the latch's.
+    """
+
+    def __init__(
+        self,
+        latch: Latch,
+        journal: JournalHalt | JournalUnavailable,
+        shared: Callable[[Gate], Gate] | None = None,
+    ) -> None:
         self._latch = latch
         self._journal = journal
+        self._shared = shared
 
     def facts(self) -> HaltFacts:
         """The switch as it stands; never raises for a journal that is ill."""
@@ -78,12 +88,14 @@ class CombinedHalts:
             loss_breach=journal.loss_breach,
         )
 
-    def gate(self, *, switch_road: bool = False) -> Gate:
+    def gate(self, *, switch_road: bool = False, spooled: bool = False) -> Gate:
         """The gate for one send; only the switch's own road passes while engaged.
 
-        It looks at the latch alone: a halt that stands in the journal only denies inside `decide`.
+        On one host it looks at the latch alone: a halt that stands in the journal only denies inside `decide`. Where hosts
+        share the journal it looks there too, since their latches are their own; a spooled exit does not wait for it.
         """
-        return self._latch.gate(switch_road=switch_road)
+        local = self._latch.gate(switch_road=switch_road)
+        return local if self._shared is None or switch_road or spooled else self._shared(local)
 
     def _journal_facts(self) -> HaltFacts | JournalUnavailable:
         if isinstance(self._journal, JournalUnavailable):

@@ -32,7 +32,7 @@ class Ungated:
         found: HaltFacts = self._real.facts()
         return found
 
-    def gate(self, *, switch_road: bool = False) -> Gate:
+    def gate(self, *, switch_road: bool = False, spooled: bool = False) -> Gate:
         gate: Gate = nullcontext()
         return gate
 

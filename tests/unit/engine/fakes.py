@@ -873,7 +873,7 @@ class LatchHalts:
             loss_breach=breach,
         )
 
-    def gate(self, *, switch_road: bool = False) -> Gate:
+    def gate(self, *, switch_road: bool = False, spooled: bool = False) -> Gate:
         return self._latch.gate(switch_road=switch_road)
 
 
