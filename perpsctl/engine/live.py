@@ -202,56 +202,89 @@ class LiveData:
         return said
 
     def outages(self) -> tuple[str, ...]:
-        """One line a channel that was ever without live data, for the end of a run."""
-        return tuple(self._summed(each) for each in self._outages.values() if each.times)
+        """For the end of a run: what is without live data, and what was for longer than is talked about."""
+        return _together(
+            [
+                self._summed(each)
+                for each in self._outages.values()
+                if each.since is not None or each.longest >= SAID_AFTER
+            ]
+        )
 
     def _notice(self, channels: Sequence[ChannelHealth]) -> None:
+        said: list[_Statement] = []
         for health in channels:
             if health.part not in STANDS_IN:
                 continue  # a tape may be silent for as long as nobody trades, and no read stands in for it
             outage = self._outages.setdefault((health.part, health.product_id), _Outage(name=_named(health)))
             if health.state is ChannelState.LIVE:
-                self._back(outage)
+                said += self._back(outage)
             elif not self._still_starting(health, outage):
-                self._gone(outage, health)
+                said += self._gone(outage, health)
+        for text in _together(said):
+            self._say(text)
 
     def _still_starting(self, health: ChannelHealth, outage: _Outage) -> bool:
         waited = self._clock.now() - health.since
         return health.state is ChannelState.STARTING and not outage.times and waited < GRACE
 
-    def _gone(self, outage: _Outage, health: ChannelHealth) -> None:
+    def _gone(self, outage: _Outage, health: ChannelHealth) -> "list[_Statement]":
         if outage.since is None:
             outage.since, outage.times, outage.said = health.since, outage.times + 1, False
         outage.words = f"{health.state.value}{f' ({health.reason})' if health.reason else ''}"
         refused = health.state is ChannelState.REFUSED
         if outage.said or (self._clock.now() - outage.since < SAID_AFTER and not refused):
-            return
+            return []
         outage.said = True
         say = self._diagnostics.alarm if refused else self._diagnostics.note
         say("stream_polling", stream=outage.name, state=health.state.value, since=_clock(outage.since))
-        self._say(f"polling: {outage.name} stream {health.state.value} since {_clock(outage.since)}"
-                  f"{f': {health.reason}' if health.reason else ''}")  # fmt: skip
+        why = f": {health.reason}" if health.reason else ""
+        return [_Statement("polling: ", outage.name, f" {health.state.value} since {_clock(outage.since)}{why}")]
 
-    def _back(self, outage: _Outage) -> None:
+    def _back(self, outage: _Outage) -> "list[_Statement]":
         if outage.since is None:
-            return
+            return []
         lasted = self._clock.now() - outage.since
         outage.since, outage.longest = None, max(outage.longest, lasted)
         if not outage.said:
-            return
+            return []
         self._diagnostics.note("stream_live", stream=outage.name, after=_seconds(lasted))
-        self._say(f"{outage.name} stream is live again after {_seconds(lasted)} s")
+        return [_Statement("", outage.name, f" live again after {_seconds(lasted)} s")]
 
     def _say(self, text: str) -> None:
         self._said.append(text)
         del self._said[:-SAID_KEPT]
 
-    def _summed(self, outage: _Outage) -> str:
+    def _summed(self, outage: _Outage) -> "_Statement":
         if outage.since is not None:
             again = f", {outage.times} times so far" if outage.times > 1 else ""
-            return f"polling: {outage.name} stream {outage.words} since {_clock(outage.since)}{again}"
+            return _Statement("polling: ", outage.name, f" {outage.words} since {_clock(outage.since)}{again}")
         times = "once" if outage.times == 1 else f"{outage.times} times"
-        return f"reads stood in for the {outage.name} stream {times}, {_seconds(outage.longest)} s at the longest"
+        longest = f"{_seconds(outage.longest)} s{'' if outage.times == 1 else ' at the longest'}"
+        return _Statement("reads stood in for the ", outage.name, f" {times}, {longest}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """Something to say of one stream: what stands before its name and after."""
+
+    before: str
+    name: str
+    after: str
+
+
+def _together(statements: Sequence[_Statement]) -> tuple[str, ...]:
+    """One line for all streams of which the same is to be said: what one lost connection carried goes together."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for each in statements:
+        names.setdefault((each.before, each.after), []).append(each.name)
+    return tuple(f"{before}{_listed(found)}{after}" for (before, after), found in names.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} stream"
+    return f"{', '.join(names[:-1])} and {names[-1]} streams"
 
 
 def _named(health: ChannelHealth) -> str:

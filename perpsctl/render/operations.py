@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import ROUND_FLOOR, Decimal
 
 from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ports import Integrity
@@ -237,12 +238,17 @@ def _stream_rows(summary: RunSummary) -> tuple[tuple[str, Cell], ...]:
         return (("streams", quiet("none: everything was read")),)
     recovered, ages = summary.recovery_s, summary.data_age_ms
     return (
-        ("stream uptime", share(summary.stream_uptime)),
+        ("stream uptime", _uptime(summary.stream_uptime)),
         ("gaps, reconnects", f"{summary.gaps}, {summary.reconnects}"),
         ("recovery s p50/max", f"{number(recovered.p50, 1)} / {number(recovered.max, 1)}  ({recovered.samples})"),
         ("data age ms p50/p99", f"{number(ages.p50, 1)} / {number(ages.p99, 1)}  ({ages.samples})"),
         ("book at the end", _proof(summary.book_proof)),
     )
+
+
+def _uptime(found: Decimal | None) -> str:
+    """Rounded down: what is not whole never reads as 100 %."""
+    return NOTHING if found is None else f"{number((found * 100).quantize(Decimal('0.001'), ROUND_FLOOR), 3)} %"
 
 
 def _proof(proof: BookProof | None) -> Cell:

@@ -78,7 +78,7 @@ def number(value: Decimal | None, places: int | None = None) -> str:
     if value is None:
         return NOTHING
     shaped = value if places is None else value.quantize(Decimal(1).scaleb(-places))
-    text = plain(shaped) if places is None else f"{shaped:f}"
+    text = plain(shaped) if places is None else f"{shaped if shaped else abs(shaped):f}"  # never a negative zero
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     whole, _, rest = digits.partition(".")
     grouped = f"{int(whole):,}"

@@ -4,7 +4,7 @@ Ages are shown everywhere: an age is the first thing to look at when a figure se
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from perpsctl.domain.accounts import TradingState
@@ -186,15 +186,17 @@ def _book(look: Outlook) -> Cell:
 def _streams(look: Outlook) -> Cell:
     if not look.channels:
         return quiet("none: everything is read")
-    parts = [_stream(each) for each in look.channels]
+    parts = [_stream(each, look.at) for each in look.channels]
     live = all(each.state is ChannelState.LIVE for each in look.channels)
     text = ", ".join(parts)
     return Word(text, Tone.GOOD if live else Tone.WARN)
 
 
-def _stream(each: ChannelHealth) -> str:
-    age = "" if each.age is None else f" {_age(each.age)}"
-    return f"{each.part.value} {each.state.value}{age}"
+def _stream(each: ChannelHealth, now: datetime) -> str:
+    """Live: how old its last message is. Else how long it has not been."""
+    if each.state is not ChannelState.LIVE:
+        return f"{each.part.value} {each.state.value.upper()} for {_age(now - each.since)}"
+    return f"{each.part.value} live{'' if each.age is None else f' {_age(each.age)}'}"
 
 
 def _positions(look: Outlook) -> Table:
@@ -275,4 +277,5 @@ def _age(gone: timedelta) -> str:
 
 
 def _signed(value: Decimal) -> str:
-    return f"+{money(value)}" if value > 0 else money(value)
+    text = money(value)
+    return f"+{text}" if value > 0 and text != money(Decimal(0)) else text

@@ -98,12 +98,12 @@ def test_W5_that_reads_took_over_is_said_once_and_that_the_stream_is_back_once(s
     streamed.streams.tell_book()
     live.take()
     live.take()
-    assert live.said() == (f"book ({BTC}) stream is live again after 3.0 s",)
-    assert live.outages() == (f"reads stood in for the book ({BTC}) stream once, 3.0 s at the longest",)
+    assert live.said() == (f"book ({BTC}) stream live again after 3.0 s",)
+    assert live.outages() == (f"reads stood in for the book ({BTC}) stream once, 3.0 s",)
     assert streamed.house.talk.notes.count("stream_polling") == 1
 
 
-def test_an_outage_of_less_than_a_second_is_counted_and_not_talked_about(streamed: Streamed) -> None:
+def test_an_outage_of_less_than_a_second_is_not_talked_about_and_counts_once_one_is(streamed: Streamed) -> None:
     live = streamed.house.engine.live
     for _ in range(3):
         streamed.streams.fail(ChannelState.DOWN, reason="connection lost")
@@ -112,7 +112,33 @@ def test_an_outage_of_less_than_a_second_is_counted_and_not_talked_about(streame
         streamed.streams.live()
         live.take()
     assert live.said() == ()
-    assert live.outages() == ("reads stood in for the orders stream 3 times, 0.4 s at the longest",)
+    assert live.outages() == (), "the figures count it"
+    streamed.streams.fail(ChannelState.DOWN, reason="connection lost")
+    live.take()
+    wait(streamed, "1.2")
+    streamed.streams.tell_book()
+    live.take()
+    streamed.streams.live()
+    live.take()
+    assert live.outages() == ("reads stood in for the orders stream 4 times, 1.2 s at the longest",)
+
+
+def test_W6_what_one_connection_carried_is_told_in_one_line(streamed: Streamed) -> None:
+    live = streamed.house.engine.live
+    streamed.streams.live(StreamPart.BALANCE)
+    wait(streamed, "1")
+    for part in (StreamPart.ORDERS, StreamPart.BALANCE):
+        streamed.streams.fail(ChannelState.DOWN, part, reason="connection lost")
+    streamed.streams.tell_book()
+    wait(streamed, "1.5")
+    live.take()
+    assert live.said() == ("polling: orders and balance streams down since 12:00:01Z: connection lost",)
+    assert live.outages() == ("polling: orders and balance streams down (connection lost) since 12:00:01Z",)
+    for part in (StreamPart.ORDERS, StreamPart.BALANCE):
+        streamed.streams.live(part)
+    live.take()
+    assert live.said() == ("orders and balance streams live again after 1.5 s",)
+    assert live.outages() == ("reads stood in for the orders and balance streams once, 1.5 s",)
 
 
 def test_a_channel_that_is_still_starting_is_not_told_before_its_time(streamed: Streamed) -> None:
