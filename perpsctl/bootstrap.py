@@ -57,9 +57,6 @@ if TYPE_CHECKING:  # a command loads what it uses: the journal's library is the 
     AnyVenue = AdvancedTradeVenue | GlobalDerivativesVenue
 
 KEPT_RECORDS = 500
-SETTLEMENT_TIMES = (
-    time(8),
-)  # UTC: the gateway's daily settlement (coinbase-global-derivatives.md section 11, 2026-11-22)
 LINE_READY_WITHIN = timedelta(seconds=15)
 
 
@@ -113,7 +110,13 @@ class Toolkit:
             from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
 
             return GlobalDerivativesVenue(
-                self.endpoint, key, self.clock, self.ids, observer=observer, pacer=self.credits
+                self.endpoint,
+                key,
+                self.clock,
+                self.ids,
+                observer=observer,
+                pacer=self.credits,
+                cash_times=self.cash_times,
             )
         from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
 
@@ -310,6 +313,7 @@ class Toolkit:
             observer=self._observe,
             pacer=self.credits,
             road=over(line, self.ids),
+            cash_times=self.cash_times,
         )
         self._closing.callback(armed.close)
         return self._assembled(armed, self.streams(armed, key, line))
@@ -394,7 +398,11 @@ class Toolkit:
         if configured:
             return configured
         if self.exchange is None:
-            return SETTLEMENT_TIMES if self.profile.venue is VenueId.GLOBAL else ()
+            if self.profile.venue is not VenueId.GLOBAL:
+                return ()
+            from perpsctl.exchange.global_derivatives.funding import SETTLEMENT_TIMES
+
+            return SETTLEMENT_TIMES
         try:
             answer = launcher.control(places.exchange_folder(), "GET", "/calendar")
         except UsageError as gone:  # to this command it is a venue that went away, not a word mistyped

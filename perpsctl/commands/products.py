@@ -16,6 +16,7 @@ app = new_group("Discover and look at perpetuals: specification, book, history."
 GRANULARITIES = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "6h": 360, "1d": 1440}
 DepthOption = Annotated[int, typer.Option("--depth", min=1, max=500, help="Levels a side.")]
 GranularityOption = Annotated[str, typer.Option("--granularity", help=f"One of {', '.join(GRANULARITIES)}.")]
+HoursOption = Annotated[int, typer.Option("--hours", min=1, max=720, help="How many full hours, newest last.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=3500, help="How many bars, newest last.")]
 
 
@@ -69,3 +70,16 @@ def candles(
         end = toolkit.clock.now()
         bars = toolkit.venue.candles(found.product_id, start=end - width * limit, end=end, granularity=width)
         finish(ctx, market.candles(found.product_id, bars))
+
+
+@command(app, "funding")
+def funding(ctx: typer.Context, product: inputs.ProductArgument, hours: HoursOption = 24) -> None:
+    """Show what funding costs each side a day, as orders are judged by it, and its history where the venue has one."""
+    from perpsctl.render import funding as rendered
+
+    wanted = inputs.a_product(product)
+    with open_toolkit(ctx) as toolkit:
+        found = asking.product_of(toolkit, wanted)
+        report = toolkit.venue.funding(found.product_id, hours)
+        bound = toolkit.profile.limits.funding_max_share_per_day
+        finish(ctx, rendered.funding(report, bound=bound, cash_times=toolkit.cash_times()))

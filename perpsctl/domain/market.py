@@ -151,6 +151,7 @@ class FundingTerms:
     as_of: datetime
     long_rate: Decimal | None = None
     short_rate: Decimal | None = None
+    rate_time: datetime | None = None  # the hour `rate` is of, where the venue tells it
 
     def daily_rate(self) -> Decimal | None:
         """The last rate carried on for 24 hours; None when the venue did not say."""

@@ -177,6 +177,7 @@ def test_an_order_that_is_not_ours_is_listed_as_foreign_and_is_a_break(exchange:
         (("products", "show", "ETH-PERP"), {"product"}),
         (("products", "book", "SOL-PERP"), {"bids", "asks"}),
         (("products", "candles", "BTC-PERP", "--limit", "3"), {"candles"}),
+        (("products", "funding", "BTC-PERP"), {"terms", "cost_per_day", "hours", "as_of"}),
         (("order", "resolve"), {"resolved", "in_doubt"}),
         (("order", "cancel-all"), {"gone", "requested"}),
         (("limits", "show"), {"limits"}),

@@ -19,8 +19,9 @@ from perpsctl.domain.accounts import (
     Transfer,
 )
 from perpsctl.domain.errors import PerpsctlError, UsageError, VenueRefusedRequest, VenueSpokeStrangely
+from perpsctl.domain.funding import FundingReport
 from perpsctl.domain.ids import Ids, ProductId, VenueOrderId
-from perpsctl.domain.market import BookView, Candle, PublicTrade
+from perpsctl.domain.market import BookView, Candle, FundingTerms, PublicTrade
 from perpsctl.domain.orders import (
     CancelResult,
     Fill,
@@ -326,6 +327,21 @@ class AdvancedTradeVenue(CommonVenue):
         else:
             found = self._lists.read_fills(())
         return from_moment(found, since)
+
+    def funding(self, product_id: ProductId, hours: int) -> FundingReport:
+        """Funding now; of the past nothing, however many hours are asked for: v3 publishes no history (reference 12)."""
+        if hours < 1:
+            raise UsageError("funding of at least one hour")
+        product = self.product(product_id)
+        nothing = FundingTerms(rate=None, interval=None, next_accrual=None, as_of=product.as_of)
+        return FundingReport(
+            product_id=product.product_id,
+            terms=product.funding or nothing,
+            hours=None,
+            last_full=None,
+            accruing=None,
+            as_of=product.as_of,
+        )
 
     def preview(self, order: QuantizedOrder) -> Preview:
         body = encode(requests.preview_request(order))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from perpsctl.domain.errors import VenueSpokeStrangely
+from perpsctl.domain.funding import FundingReport
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import Mark, PriceLimits
 from perpsctl.domain.numbers import Size
@@ -16,7 +17,7 @@ from perpsctl.domain.products import Product, refuse_retired
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.endings import Got
-from perpsctl.exchange.global_derivatives.funding import Funding
+from perpsctl.exchange.global_derivatives.funding import CashTimes, Funding
 from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.wire.global_derivatives import convert_market, market, params
 
@@ -33,9 +34,9 @@ def is_perpetual(name: object) -> bool:
 class Catalogue:
     """Products by id. Every read of a product renews what is remembered of it (M5)."""
 
-    def __init__(self, link: Link, clock: Clock) -> None:
+    def __init__(self, link: Link, clock: Clock, cash_times: CashTimes | None = None) -> None:
         self._link = link
-        self._funding = Funding(link, clock)
+        self._funding = Funding(link, clock, cash_times)
         self._products: dict[ProductId, Product] = {}
         self._sizes: dict[ProductId, Size] = {}
         self._limits: dict[ProductId, PriceLimits] = {}
@@ -72,6 +73,11 @@ class Catalogue:
         product = replace(product, funding=self._funding.terms(product_id, told))
         self._products[product_id] = product
         return product
+
+    def funding(self, product_id: ProductId, hours: int) -> FundingReport:
+        """What funding costs now and what it was in the last so many full hours, read now."""
+        refuse_retired(product_id)
+        return self._funding.report(product_id, self.ticker(product_id), hours)
 
     def limits(self, product_id: ProductId) -> PriceLimits | None:
         """Between which prices the venue took orders when its ticker was read last; None when it never was."""

@@ -10,6 +10,7 @@ from requests.adapters import BaseAdapter
 
 from perpsctl.domain.accounts import AccountView, Fees, MarginWindow, OrdersRead, PositionsRead, ServerTime, Transfer
 from perpsctl.domain.errors import UsageError, VenueRefusedUs
+from perpsctl.domain.funding import FundingReport
 from perpsctl.domain.ids import ClientOrderId, Ids, ProductId, VenueOrderId, client_order_id
 from perpsctl.domain.market import BookView, Candle, Mark, PublicTrade
 from perpsctl.domain.orders import (
@@ -30,6 +31,7 @@ from perpsctl.exchange.global_derivatives.cancels import Cancels
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY, Catalogue
 from perpsctl.exchange.global_derivatives.credits import Credits
 from perpsctl.exchange.global_derivatives.estimates import estimate
+from perpsctl.exchange.global_derivatives.funding import CashTimes
 from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.listings import Lists, moved_on, standing
 from perpsctl.exchange.global_derivatives.money import Money, key_facts_of, own_rows
@@ -69,6 +71,7 @@ RESOLUTIONS[timedelta(days=1)] = "1D"
 BARS_PER_REQUEST = 1000  # no cap is on record; few enough for any (reference section 12, 2026-11-22)
 DEPTH_MAX = 10_000
 TRADES_MAX = 1_000
+FUNDING_HOURS_MAX = 720  # thirty days in one request; no cap is on record (reference section 11, 2026-11-22)
 # How long the venue is sure to tell of an order by its label (native: 30 minutes); after that the history is read too.
 LABEL_REMEMBERED = timedelta(minutes=20)
 NO_WINDOWS = MarginWindow(kind="NONE", ends=None, intraday_enrolled=False)
@@ -92,8 +95,11 @@ class GlobalDerivativesVenue(CommonVenue):
         reads: RetryPolicy = READS,
         cancels: RetryPolicy = CANCELS,
         road: Callable[[Link], Link] | None = None,
+        cash_times: CashTimes | None = None,
     ) -> None:
-        """`adapter` replaces the socket (in-process simulator, tests); `pacer` is shared where several venues share a key.
+        """`cash_times` tells when funding becomes cash, where that is not at 08:00 UTC (the simulator, a setting).
+
+        `adapter` replaces the socket (in-process simulator, tests); `pacer` is shared where several venues share a key.
 
         `road` carries orders and edits another way than HTTP: `streams.order_road.over` for the loop's order socket.
         """
@@ -104,7 +110,7 @@ class GlobalDerivativesVenue(CommonVenue):
         self._link = Link(rpc, self._session, clock, ids, reads=reads, cancels=cancels)
         self._venue_clock = VenueClock(self._link, clock)
         self._ready = Readiness(self._link, self._venue_clock, clock)
-        self._catalogue = Catalogue(self._link, clock)
+        self._catalogue = Catalogue(self._link, clock, cash_times)
         self._lists = Lists(self._link, self._catalogue, clock)
         self._money = Money(self._link, self._ready)
         self._books = Books(self._link)
@@ -170,6 +176,12 @@ class GlobalDerivativesVenue(CommonVenue):
                 return convert_market.candles_from(got.body, product)
 
         return self._bars(start, end, granularity, per_request=BARS_PER_REQUEST, read=read)
+
+    def funding(self, product_id: ProductId, hours: int) -> FundingReport:
+        """Funding now, as orders are judged by it, and the venue's history of the last so many full hours."""
+        if not 1 <= hours <= FUNDING_HOURS_MAX:
+            raise UsageError(f"1 to {FUNDING_HOURS_MAX} hours of funding")
+        return self._catalogue.funding(product_id, hours)
 
     def trades(self, product_id: ProductId, limit: int) -> tuple[PublicTrade, ...]:
         if not 1 <= limit <= TRADES_MAX:

@@ -157,6 +157,7 @@ def _funding_from(details: market.FutureDetails, as_of: datetime) -> FundingTerm
         interval=interval,
         next_accrual=_after(last, interval, as_of),
         as_of=as_of,
+        rate_time=last,
     )
 
 

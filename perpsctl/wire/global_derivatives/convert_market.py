@@ -1,12 +1,12 @@
 """Market data in domain values: products, book, tape, candles, funding, time. Amounts are coin on this wire already."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from itertools import pairwise
 from typing import Final
 
+from perpsctl.domain.funding import FundingHour
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import (
     BookView,
@@ -21,7 +21,7 @@ from perpsctl.domain.market import (
     TradingSession,
     TradingStatus,
 )
-from perpsctl.domain.numbers import WIDE, Price, Size
+from perpsctl.domain.numbers import WIDE, Size
 from perpsctl.domain.products import MarginRates, PriceStep, Product
 from perpsctl.wire.global_derivatives import market, reading
 from perpsctl.wire.guard import WireError
@@ -268,16 +268,6 @@ def _trade(row: market.TapeTrade, product: Product) -> PublicTrade:
         time=reading.unix_millis(row.timestamp, "timestamp"),
         maker_side=side(row.direction, "direction").opposite,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FundingHour:
-    """An hour of the funding history: fractions of notional for one and for eight hours, positive: longs pay."""
-
-    at: datetime
-    rate_1h: Decimal
-    rate_8h: Decimal
-    index_price: Price | None
 
 
 def funding_hours_from(rows: Sequence[market.FundingRow]) -> tuple[FundingHour, ...]:

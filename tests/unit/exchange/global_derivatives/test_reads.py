@@ -1,6 +1,6 @@
 """Reads of the gateway answer whole or raise: products, funding, money, positions, orders, fills, cancels, search."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -173,6 +173,51 @@ def test_funding_without_eight_hours_in_a_row_is_not_known_and_the_product_all_t
     assert product.mark_price == Decimal("60000.5")
     assert product.funding is not None
     assert [product.funding.daily_cost(long=long) for long in (True, False)] == [None, None]
+
+
+def test_the_funding_report_tells_the_hours_asked_for_and_judges_by_the_same_rates_as_the_product() -> None:
+    venue, gateway = ready()
+    gateway.on("public/get_funding_rate_history", [hours("0.00001", count=13)])
+    report = venue.funding(PERP, 12)
+    assert report.hours is not None
+    assert (len(report.hours), report.last_full, report.accruing) == (12, Decimal("0.00008"), Decimal("0.0001"))
+    assert report.terms == venue.product(PERP).funding
+    (asked,) = {call.params["start_timestamp"] for call in gateway.to("public/get_funding_rate_history")}
+    assert asked == NOW_MS - 13 * HOUR_MS
+    with pytest.raises(UsageError):
+        venue.funding(PERP, 721)
+
+
+def test_a_funding_history_with_a_hole_is_shown_and_judges_nothing() -> None:
+    venue, gateway = ready()
+    gateway.on("public/get_funding_rate_history", [a_hole()])
+    report = venue.funding(PERP, 8)
+    assert (report.hours is not None, report.last_full, report.terms.daily_cost(long=True)) == (True, None, None)
+
+
+def test_the_settlement_is_when_the_profile_says_and_asked_for_once_in_a_while() -> None:
+    told: list[int] = []
+
+    def cash_times() -> tuple[time, ...]:
+        told.append(1)
+        return (time(13, 46), time(1, 46))
+
+    venue, _ = ready(cash_times=cash_times)
+    for _ in range(3):
+        funding = venue.product(PERP).funding
+        assert funding is not None
+        assert funding.next_accrual == datetime(2026, 11, 22, 13, 46, tzinfo=NOW.tzinfo)
+    assert len(told) == 1
+
+
+def test_a_settlement_nobody_tells_closes_the_way_in_and_leaves_the_product() -> None:
+    def gone() -> tuple[time, ...]:
+        raise VenueUnreachable("the calendar cannot be read")
+
+    venue, _ = ready(cash_times=gone)
+    product = venue.product(PERP)
+    assert product.funding is not None
+    assert (product.funding.next_accrual, product.mark_price) == (None, Decimal("60000.5"))
 
 
 def test_a_key_the_venue_refuses_is_told_and_not_taken_for_missing_funding() -> None:

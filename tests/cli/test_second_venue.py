@@ -1,0 +1,50 @@
+"""What an operator meets on the second venue by command line: funding, its calendar, a locked account, a margin model."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Ask
+
+pytestmark = pytest.mark.slow
+GLOBAL = ("--profile", "sim-global")
+
+
+def test_funding_of_the_gateway_shows_each_sides_dearer_rate_and_the_hours_it_comes_from(
+    exchange: Path, ask: Ask, run: Ask
+) -> None:
+    told = ask("products", "funding", "BTC-PERP", "--hours", "10", *GLOBAL)
+    assert told.code == 0
+    data: Any = told.data
+    assert (data["publishes_history"], len(data["hours"])) == (True, 10)
+    sums = [None if hour["sum_8h"] is None else Decimal(hour["sum_8h"]) for hour in data["hours"]]
+    assert sums[:7] == [None] * 7
+    assert sums[-1] == sum(Decimal(hour["rate_1h"]) for hour in data["hours"][-8:]) == Decimal(data["last_full_8h"])
+    both = (Decimal(data["last_full_8h"]), Decimal(data["running_8h"]))
+    assert Decimal(data["cost_per_day"]["long"]) == 3 * max(both)
+    assert Decimal(data["cost_per_day"]["short"]) == -3 * min(both)
+    assert data["cost_per_day"]["bound"] == "0.001"
+    table = run("products", "funding", "BTC-PERP", *GLOBAL).out
+    assert "a long pays a day" in table
+    assert " ago" in table
+
+
+def test_the_us_venue_publishes_no_history_of_funding_and_says_so(exchange: Path, ask: Ask, run: Ask) -> None:
+    data: Any = ask("products", "funding", "BTC-PERP").data
+    assert (data["publishes_history"], data["hours"], data["last_full_8h"]) == (False, None, None)
+    assert (data["terms"]["interval"], data["terms"]["rate_time"][-7:]) == ("3600", ":00:00Z")
+    assert Decimal(data["cost_per_day"]["long"]) == 24 * Decimal(data["terms"]["rate"])
+    assert "publishes no history of funding rates" in run("products", "funding", "BTC-PERP").out
+    assert ask("products", "funding", "BTC-PERP", "--hours", "0").code == 2
+
+
+def test_when_funding_becomes_cash_is_told_once_by_products_and_by_preflight(exchange: Path, ask: Ask) -> None:
+    shown: Any = ask("products", "show", "BTC-PERP", *GLOBAL).data["product"]["funding"]["next_accrual"]
+    funding: Any = ask("products", "funding", "BTC-PERP", *GLOBAL).data
+    assert funding["terms"]["next_accrual"] == shown
+    assert funding["cash_times"] == [shown[11:16]]
+    checks: Any = ask("preflight", *GLOBAL).data["checks"]
+    evidence = [check["evidence"] for check in checks if "funding" in check["id"] or "quiet" in check["id"]]
+    assert any(shown[11:16] in text for text in evidence), evidence
