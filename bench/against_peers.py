@@ -64,7 +64,8 @@ class Peer:
 
 
 @contextmanager
-def _running(folder: Path) -> Iterator[launcher.SimStatus]:
+def running(folder: Path) -> Iterator[launcher.SimStatus]:
+    """An exchange in a process of its own, without rate limits."""
     found = launcher.start(folder, launcher.SimOptions(idle_minutes=5))
     try:
         launcher.control(folder, "POST", "/state/switches", {"rate_limits": False})
@@ -79,7 +80,7 @@ def creates(folder: Path) -> tuple[list[Measured], list[str]]:
         commands = _commands(folder)
         if commands is None:
             return [], ["the peers' environments cannot be built here (no package registry): not compared"]
-        found = ending.enter_context(_running(folder / ".exchange"))
+        found = ending.enter_context(running(folder / ".exchange"))
         peers = []
         for name, (python, script, *more) in commands.items():
             command = [str(python), str(PEERS / str(script)), found.http, found.key_files["trade"], *map(str, more)]

@@ -13,6 +13,7 @@ class Measured:
     name: str
     median_us: float
     p95_us: float
+    p99_us: float | None = None
     floor: "Measured | None" = None
     goal: float | None = None
 
@@ -24,6 +25,8 @@ class Measured:
     def told(self) -> str:
         """The row as text."""
         said = f"  {self.name:<52} {self.median_us:>11,.1f} us   p95 {self.p95_us:>11,.1f}"
+        if self.p99_us is not None:
+            said += f"   p99 {self.p99_us:>11,.1f}"
         if self.floor is not None:
             said += f"   {self.ratio:.2f} x {self.floor.name}"
         if self.goal is not None:
@@ -33,18 +36,30 @@ class Measured:
         return said
 
 
-def row(name: str, took_us: Sequence[float], *, floor: Measured | None = None, goal: float | None = None) -> Measured:
-    """Median and 95th percentile of single times."""
+def row(
+    name: str,
+    took_us: Sequence[float],
+    *,
+    floor: Measured | None = None,
+    goal: float | None = None,
+    p99: bool = False,
+) -> Measured:
+    """Median and 95th percentile of single times, the 99th where it is wanted."""
     if not took_us:
         raise SystemExit(f"bench: nothing was measured for {name!r}")
     ordered = sorted(took_us)
     return Measured(
         name=name,
         median_us=statistics.median(ordered),
-        p95_us=ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))],
+        p95_us=_share(ordered, 95),
+        p99_us=_share(ordered, 99) if p99 else None,
         floor=floor,
         goal=goal,
     )
+
+
+def _share(ordered: Sequence[float], percent: int) -> float:
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 def timed(

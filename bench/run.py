@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bench import against_peers, books
+from bench import against_peers, books, reaction
 from bench.measuring import Measured, row, show, timed
 from bench.rig import Rig, approved
 from perpsctl.domain.orders import Accepted
@@ -201,7 +201,7 @@ def _latch_time(env: dict[str, str], home: Path) -> Measured:
 
 def main(wanted: Sequence[str]) -> None:
     """Every block, or those named."""
-    blocks = ("signing", "risk", "order", "journal", "gate", "books", "peers", "processes")
+    blocks = ("signing", "risk", "order", "journal", "gate", "books", "peers", "reaction", "processes")
     unknown = set(wanted) - set(blocks)
     if unknown:
         raise SystemExit(f"bench: no block {', '.join(sorted(unknown))}; there are {', '.join(blocks)}")
@@ -230,6 +230,8 @@ def main(wanted: Sequence[str]) -> None:
             rows, told = against_peers.creates(folder / "peers")
             show("a signed limit order over loopback HTTP, in turns against one exchange", rows)
             print(*(f"  {line}" for line in told), sep="\n")
+        if "reaction" in chosen:
+            show("a stream's message to an order's bytes on the wire", reaction.reactions(folder / "reaction"))
         if "processes" in chosen:
             show("whole processes", starts(folder / "home"))
 
