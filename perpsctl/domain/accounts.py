@@ -92,6 +92,7 @@ class AccountView:
     liquidation_buffer: Notional | None
     margin_level: MarginLevel
     as_of: datetime
+    locked: str | None = None  # what the venue says of a lock on the account; None: it tells of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

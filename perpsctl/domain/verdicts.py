@@ -37,6 +37,7 @@ class DenialCode(StrEnum):
     BOOK_STALE = "book_stale"
     ACCOUNT_MISSING = "account_missing"
     ACCOUNT_STALE = "account_stale"
+    ACCOUNT_LOCKED = "account_locked"
     CLOCK_UNKNOWN = "clock_unknown"
     CLOCK_SKEW_ABOVE_MAX = "clock_skew_above_max"
     LIQUIDATION_TOO_NEAR = "liquidation_too_near"

@@ -13,6 +13,19 @@ from perpsctl.risk.case import Case
 from perpsctl.risk.figures import UNKNOWN, denial, moment, names, seconds
 
 
+def account_open(case: Case) -> Denial | None:
+    """The venue has not locked the account, as far as it tells; an account that was not read is another rule's."""
+    account = case.view.account
+    if account is None or account.locked is None:
+        return None
+    return denial(
+        DenialCode.ACCOUNT_LOCKED,
+        "locked",
+        "not locked",
+        f"the venue: {account.locked}; open orders and positions stay as they are: ask the venue",
+    )
+
+
 def product_status(case: Case) -> Denial | None:
     """The product takes this kind of order now (fault M4). An exit with an unknown status is the venue's to judge."""
     status = case.view.market.status

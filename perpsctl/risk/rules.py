@@ -49,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     _rule(conduct.not_halted, DenialCode.HALTED, binds=_ALL),
     _rule(conduct.not_reducing, DenialCode.PRODUCT_REDUCING),
     _rule(conduct.product_allowed, DenialCode.PRODUCT_NOT_ALLOWED),
+    _rule(conduct.account_open, DenialCode.ACCOUNT_LOCKED),
     _rule(conduct.product_status, DenialCode.PRODUCT_STATUS, binds=_ALL),
     _rule(conduct.session_open, DenialCode.SESSION_CLOSED, binds=_ALL),
     _rule(freshness.product_unchanged, DenialCode.PRODUCT_STALE, binds=_ALL),

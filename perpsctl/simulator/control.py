@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from perpsctl.domain.numbers import multiple_of
 from perpsctl.simulator.core import Core
-from perpsctl.simulator.gateway.state import CROSS, USDC, GatewayState
+from perpsctl.simulator.gateway.state import CROSS, LOCK_MESSAGE, USDC, GatewayState
 from perpsctl.simulator.ledger import CBI, CENT_PARTS, CFM, Position
 from perpsctl.simulator.lifecycle import Lifecycle
 from perpsctl.simulator.margin import CENT
@@ -24,6 +24,7 @@ from perpsctl.simulator.state import State
 from perpsctl.simulator.views import MarketTrade
 
 BALANCE_MAX = Decimal(10**12)
+WORD_MAX = 60
 Rows = tuple[tuple[Decimal, Decimal], ...]
 Enter = Callable[[], AbstractContextManager[Core]]
 
@@ -244,10 +245,17 @@ class Control:
             _market(core, product_id)
             return _lifecycle(core, product_id).liquidate(product_id, core.state.now)
 
-    def set_locked(self, locked: bool) -> None:
-        """The gateway's platform is locked: no order is taken (10019), user locks tell of it."""
+    def set_locked(self, locked: bool, message: str = LOCK_MESSAGE) -> None:
+        """The gateway's platform is locked: no order is taken (10019), user locks tell of it in these words."""
         with self._enter() as core:
-            core.gateway.state.locked = locked
+            core.gateway.state.locked, core.gateway.state.lock_message = locked, message
+
+    def set_margin_model(self, model: str) -> None:
+        """What the gateway's account summary calls the margin model; what margin costs stays as it is."""
+        if not model.isidentifier() or len(model) > WORD_MAX:
+            raise ValueError(f"a margin model is one word of at most {WORD_MAX} letters")
+        with self._enter() as core:
+            core.gateway.state.margin_model = model
 
     def settle(self) -> None:
         """The gateway's daily settlement happens now; the next one stays where it was planned."""

@@ -48,3 +48,35 @@ def test_when_funding_becomes_cash_is_told_once_by_products_and_by_preflight(exc
     checks: Any = ask("preflight", *GLOBAL).data["checks"]
     evidence = [check["evidence"] for check in checks if "funding" in check["id"] or "quiet" in check["id"]]
     assert any(shown[11:16] in text for text in evidence), evidence
+
+
+ORDER = ("order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--type", "market", "--again")
+
+
+def test_a_locked_account_is_denied_by_that_name_with_the_venues_words(exchange: Path, ask: Ask, run: Ask) -> None:
+    before = ask("sim", "book").data["orders"]
+    assert ask("sim", "set", "locked", "locked=true", "message=compliance review 81").code == 0
+    try:
+        denied = ask(*ORDER, *GLOBAL)
+        table = run(*ORDER, *GLOBAL).out
+    finally:
+        ask("sim", "set", "locked", "locked=false")
+    assert (denied.code, denied.data["outcome"]) == (3, "denied")
+    assert denied.data["denials"][0]["code"] == "account_locked"
+    assert "locked" in denied.data["denials"][0]["detail"]
+    assert "compliance review 81" in denied.data["denials"][0]["detail"]
+    assert "compliance" in table
+    assert ask("sim", "book").data["orders"] == before
+
+
+def test_a_margin_model_that_is_not_known_is_named_and_nothing_is_sent(exchange: Path, ask: Ask) -> None:
+    before = ask("sim", "book").data["orders"]
+    assert ask("sim", "set", "margin_model", "model=experimental").code == 0
+    try:
+        said = ask(*ORDER, *GLOBAL)
+    finally:
+        ask("sim", "set", "margin_model", "model=segregated_sm")
+    assert (said.data["outcome"], said.data["reason"]) == ("not_sent", "margin_model_unknown")
+    assert "experimental" in said.out
+    assert ask("sim", "book").data["orders"] == before
+    assert ask("sim", "set", "margin_model", "model=two words").code == 2

@@ -46,7 +46,7 @@ class Money:
         self._ready = ready
 
     def account(self) -> AccountView:
-        """Equity, margins and PnL in USDC, isolated positions included."""
+        """Equity, margins and PnL in USDC, isolated positions included, and whether the venue has locked the account."""
         got = self.summaries()
         cross = own_rows(got.body)
         if not cross:
@@ -59,7 +59,7 @@ class Money:
             if len(cross) > 1:
                 raise WireError(f"the {CURRENCY} account is told twice")
             views = [convert_accounts.account_from(row, got.answer.asked) for row in (*cross, *isolated_rows(got.body))]
-        return together(views, got.answer.asked)
+        return replace(together(views, got.answer.asked), locked=self._ready.locked())
 
     def summaries(self) -> Got[accounts.AccountSummaries]:
         """Every currency's summary as the venue tells it; limits and margin model of the USDC row are kept."""

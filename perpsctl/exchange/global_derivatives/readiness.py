@@ -5,7 +5,7 @@ Both are read at most once a minute. A lock that could not be read stops entries
 
 from datetime import timedelta
 
-from perpsctl.domain.errors import VenueRefusedRequest
+from perpsctl.domain.errors import VenueRefusedRequest, VenueRefusedUs, VenueSpokeStrangely, VenueUnreachable
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.text import shown
 from perpsctl.exchange.global_derivatives.link import Link
@@ -51,6 +51,19 @@ class Readiness:
             self._check_margin_model()
             self._check_locks()
 
+    def locked(self) -> str | None:
+        """What the venue says of a lock on the account, read at most once a minute while there is none.
+
+        None also where that could not be read: the account is told all the same, and an entry asks again before it goes.
+        """
+        try:
+            self._check_locks()
+        except AccountLocked as locked:
+            return locked.message
+        except (VenueUnreachable, VenueRefusedRequest, VenueRefusedUs, VenueSpokeStrangely):
+            return None
+        return None
+
     def valid_until_ms(self) -> int:
         return self._venue_clock.valid_until_ms()
 
@@ -72,6 +85,7 @@ class Readiness:
         for lock in got.body:
             if lock.locked is True and lock.currency in (CURRENCY, "any", "ALL"):
                 told = f": {shown(lock.message, 80)}" if isinstance(lock.message, str) and lock.message else ""
+                self._locks_read_ns = None
                 raise AccountLocked(
                     f"the account is locked in {CURRENCY}{told}",
                     reason="account_locked",

@@ -220,7 +220,13 @@ def _liquidate(embedded: Embedded, given: Arguments) -> Change:
 
 
 def _locked(embedded: Embedded, given: Arguments) -> Change:
-    return partial(embedded.exchange.control.set_locked, given.flag("locked", default=True))
+    locked, message = given.flag("locked", default=True), given.maybe_text("message")
+    change = partial(embedded.exchange.control.set_locked, locked)
+    return change if message is None else partial(change, message)
+
+
+def _margin_model(embedded: Embedded, given: Arguments) -> Change:
+    return partial(embedded.exchange.control.set_margin_model, given.text("model"))
 
 
 def _settle(embedded: Embedded, _: Arguments) -> Change:
@@ -294,6 +300,7 @@ SETTERS: dict[str, Setter] = {
     "session": _session,
     "liquidate": _liquidate,
     "locked": _locked,
+    "margin_model": _margin_model,
     "settle": _settle,
     "clock": _clock,
     "allowlist": _allowlist,

@@ -16,7 +16,7 @@ from perpsctl.simulator.faces.global_rows import (
 from perpsctl.simulator.faces.global_session import Transport
 from perpsctl.simulator.faces.routes import Needs
 from perpsctl.simulator.gateway.refusal import RpcError, bad
-from perpsctl.simulator.gateway.state import CROSS, MARGIN_MODEL, GatewayState, LogRow, Scope
+from perpsctl.simulator.gateway.state import CROSS, GatewayState, LogRow, Scope
 from perpsctl.simulator.orders import Side
 from perpsctl.simulator.tape import micros
 
@@ -223,8 +223,10 @@ def _change_model(call: Call) -> object:
     model = call.params.text("margin_model")
     if model not in MARGIN_MODELS:
         raise bad("margin_model", f"must be one of {', '.join(sorted(MARGIN_MODELS))}")
-    if model != MARGIN_MODEL and not call.params.is_on("dry_run"):
-        raise RpcError(10033, None, {"param": "margin_model", "reason": f"this exchange keeps {MARGIN_MODEL}"})
+    if model != call.state.margin_model and not call.params.is_on("dry_run"):
+        raise RpcError(
+            10033, None, {"param": "margin_model", "reason": f"this exchange keeps {call.state.margin_model}"}
+        )
     money = call.state.money()
     told = {
         "initial_margin_rate": fine(money.initial / money.equity) if money.equity > 0 else ZERO,
@@ -234,7 +236,7 @@ def _change_model(call: Call) -> object:
     return [
         {
             "currency": "USDC",
-            "old_state": told | {"margin_model": MARGIN_MODEL},
+            "old_state": told | {"margin_model": call.state.margin_model},
             "new_state": told | {"margin_model": model},
         }
     ]
@@ -299,7 +301,7 @@ def _settlements(call: Call, product_id: str | None) -> object:
 
 def _locks(call: Call) -> object:
     locked = call.state.locked
-    return [{"currency": "USDC", "locked": locked} | ({"message": "locked by the exchange"} if locked else {})]
+    return [{"currency": "USDC", "locked": locked} | ({"message": call.state.lock_message} if locked else {})]
 
 
 def _subaccounts(call: Call) -> object:

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from perpsctl.simulator.gateway.state import (
     CROSS,
-    MARGIN_MODEL,
     GatewayOrder,
     GatewayState,
     LogRow,
@@ -196,7 +195,7 @@ def money_row(state: GatewayState, money: ScopeMargin, slot: int = CROSS) -> Row
         "options_session_rpl": ZERO,
         "options_value": ZERO,
         "delta_total": fine(delta),
-        "margin_model": MARGIN_MODEL,
+        "margin_model": state.margin_model,
         "cross_collateral_enabled": False,
         "portfolio_margining_enabled": False,
         "fee_balance": ZERO,

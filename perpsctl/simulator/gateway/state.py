@@ -34,6 +34,7 @@ EVENTS_KEPT = 10_000
 HOURS_KEPT = 1000
 FIRST_TRADE = 1_000_000  # an instrument is some million trades old
 MARGIN_MODEL = "segregated_sm"
+LOCK_MESSAGE = "locked by the exchange"
 Scope = tuple[str, int]  # product id, slot
 
 
@@ -214,6 +215,8 @@ class GatewayState(State):
         self.settles_at: datetime | None = None  # the next one
         self.settlement_prices: dict[str, Decimal] = {}
         self.locked = False
+        self.lock_message = LOCK_MESSAGE
+        self.margin_model = MARGIN_MODEL
         self.uid = 90_000 + seed_of(options.seed, "uid") % 10_000
         self._hours: dict[tuple[str, int], tuple[float, float]] = {}  # lowest and highest of whole hours of the path
         self.rates = {p: ContinuousFunding(market, self.timeline) for p, market in self.markets.items()}

@@ -1,5 +1,6 @@
 """The verdict as a whole: every reason shows, every code can be had, and rules and codes belong together."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -74,6 +75,7 @@ VIOLATIONS: dict[DenialCode, tuple[OrderIntent | None, RiskView | None, dict[str
     C.BOOK_STALE: (None, a_view(market=some_facts(book=a_book(as_of=OLD))), {}),
     C.ACCOUNT_MISSING: (None, a_view(account=None), {}),
     C.ACCOUNT_STALE: (None, a_view(account=an_account(as_of=OLD)), {}),
+    C.ACCOUNT_LOCKED: (None, a_view(account=replace(an_account(), locked="locked: compliance")), {}),
     C.CLOCK_UNKNOWN: (None, a_view(server_time=None), {}),
     C.CLOCK_SKEW_ABOVE_MAX: (None, a_view(server_time=a_server_time(skew=timedelta(seconds=130))), {}),
     C.LIQUIDATION_TOO_NEAR: (None, a_view(account=an_account(liquidation_threshold="1000000")), {}),

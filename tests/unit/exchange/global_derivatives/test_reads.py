@@ -220,6 +220,20 @@ def test_a_settlement_nobody_tells_closes_the_way_in_and_leaves_the_product() ->
     assert (product.funding.next_accrual, product.mark_price) == (None, Decimal("60000.5"))
 
 
+def test_the_account_tells_of_a_lock_in_the_venues_words_and_is_told_without_them_where_locks_cannot_be_read() -> None:
+    venue, gateway = ready(reads=RetryPolicy(attempts=1, total=timedelta(seconds=5)))
+    gateway.on(SUMMARIES, {"summaries": [summary_body()]})
+    assert venue.account().locked is None
+    for answer, told in (
+        ([{"currency": "USDC", "locked": True, "message": "compliance"}], "the account is locked in USDC: compliance"),
+        (Refusal(code=11098, message="account_locked"), None),
+    ):
+        venue, gateway = ready(reads=RetryPolicy(attempts=1, total=timedelta(seconds=5)))
+        gateway.on(SUMMARIES, {"summaries": [summary_body()]})
+        gateway.on("private/get_user_locks", [answer])
+        assert venue.account().locked == told
+
+
 def test_a_key_the_venue_refuses_is_told_and_not_taken_for_missing_funding() -> None:
     venue, gateway = ready(reads=RetryPolicy(attempts=1, total=timedelta(seconds=5)))
     gateway.on("public/get_funding_rate_history", [Refusal(code=13021, message="forbidden")])
