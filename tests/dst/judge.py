@@ -22,6 +22,7 @@ ADDS = frozenset({"create", "edit", "close"})  # what R1 forbids once the switch
 RESOLVED_WITHIN = timedelta(seconds=60)  # reliability 4: unknown outcomes after the faults ended
 MARK_WINDOW = timedelta(seconds=20)  # a verdict is at most 5 s old at the send, its mark 5 s older; requests take time
 ROUNDING = Decimal("1.002")  # equity is told by cash alone here: unrealised profit of 1 % of it moves less
+VERDICT_KEEPS = timedelta(seconds=6)  # five, and what a slow request takes on its way
 ABSENCE_AFTER = {"us": timedelta(seconds=40), "global": timedelta(seconds=5)}  # until then a request may still arrive
 TURNED_AWAY = frozenset({13004, 13009, 10000})  # the gateway's words for a session it does not take (reference 9)
 BEFORE_SEND = frozenset({"kill_switch_engaged", "approval_expired"})
@@ -58,7 +59,7 @@ class Book:
     orders: tuple[BookOrder, ...]
     positions: Mapping[str, Decimal]  # contracts
     cash: Decimal
-    disturbed: bool  # somebody else acted in the middle of the step this was read in
+    disturbed: bool  # somebody without our journal placed an order in the middle of the step this was read in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,8 @@ class Told:
     ident: str
     word: str
     book: int  # number of the book
+    sent: int  # how many writes had left by then
+    seq: int  # the journal's last row then
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -229,10 +232,13 @@ def judge(case: Case) -> list[str]:
     found += _intent_first(case, decided)
     found += _sent_is_meant(case, decided)
     found += _switch(case, decided)
+    found += _young(case, decided)
+    found += _doubts(case, rows, decided)
     found += _endings(case, rows, decided)
     found += _graph(rows)
     found += _exposure(case, decided)
-    found += _pace(case, rows, decided)
+    found += _reduces(case, decided)
+    found += _pace(case, decided)
     found += _told(case, decided)
     found += _agree(case, rows, decided)
     found += _live_again(case)
@@ -368,15 +374,57 @@ def _global_terms(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _switch(case: Case, decided: Mapping[str, Decided]) -> list[str]:
-    """R1: while the latch stood, no create or edit began but those of the switch's own exits."""
+    """R1: from the latch, or the word that it is engaged, to the release no create or edit began but the switch's exits."""
+    shut: list[range] = []
+    since: int | None = None
+    for told in case.told:
+        if told.what == "engage":
+            since = told.sent if since is None else since
+        elif told.what == "release" and told.word == "released" and since is not None:
+            shut.append(range(since, told.sent))
+            since = None
+    if since is not None:
+        shut.append(range(since, len(case.sends)))
     found = []
-    for left in case.sends:
-        if left.op not in ADDS or not left.latched:
+    for number_, left in enumerate(case.sends):
+        if left.op not in ADDS or not (left.latched or any(number_ in span for span in shut)):
             continue
         meant = decided.get(left.ident)
         if left.op != "edit" and meant is not None and meant.intent["road"] == "switch":
             continue
         found.append(f"R1 {left.op} {left.ident} left while the switch was engaged")
+    return found
+
+
+def _young(case: Case, decided: Mapping[str, Decided]) -> list[str]:
+    """P3, P11: a verdict that is older than its few seconds sends nothing."""
+    found = []
+    for left in case.sends:
+        meant = decided.get(left.ident)
+        if left.op in ("create", "close") and meant is not None and left.at - meant.at > VERDICT_KEEPS:
+            found.append(f"P3 {left.ident} left {left.at - meant.at} after its verdict")
+    return found
+
+
+def _open_doubts(rows: tuple[Row, ...], decided: Mapping[str, Decided], seq: int) -> list[str]:
+    """Intents whose outcome was missing or unknown when row `seq` was the last."""
+    last = {str(row.intent_id): row.told["outcome"]["is"] for row in rows if row.kind == "outcome" and row.seq <= seq}
+    return [
+        ident
+        for ident, each in decided.items()
+        if each.seq <= seq and not each.denied and last.get(ident, "Unknown") == "Unknown"
+    ]
+
+
+def _doubts(case: Case, rows: tuple[Row, ...], decided: Mapping[str, Decided]) -> list[str]:
+    """R4: nothing is released over a doubt; L3: no run is done, and no switch clean, that leaves one behind."""
+    words = {("release", "released"): "R4", ("run", "DONE"): "L3", ("engage", "clean"): "L3"}
+    found = []
+    for told in case.told:
+        name = words.get((told.what, told.word))
+        doubts = _open_doubts(rows, decided, told.seq) if name is not None else []
+        if doubts:
+            found.append(f"{name} step {told.step}: {told.what} told {told.word} with {doubts[0]} in doubt")
     return found
 
 
@@ -475,6 +523,25 @@ def _exposure(case: Case, decided: Mapping[str, Decided]) -> list[str]:
     return found
 
 
+def _reduces(case: Case, decided: Mapping[str, Decided]) -> list[str]:
+    """R7: what is sent to reduce is no larger than a position that was held while it was decided."""
+    found = []
+    for left in case.sends:
+        meant = decided.get(left.ident)
+        if left.op != "create" or meant is None or meant.terms is None:
+            continue
+        intent = meant.intent
+        if intent["road"] == "entry" and not intent["reduce_only"]:
+            continue
+        product, sign = intent["product_id"], -1 if intent["side"] == "buy" else 1
+        before = [book for book in case.books if book.at <= left.at]
+        near = [book for book in before if book.at >= left.at - MARK_WINDOW] or before[-1:]
+        held = max(sign * book.positions.get(product, Decimal(0)) for book in (*near, *before[-1:]))
+        if Decimal(meant.terms["size"]) > max(held, Decimal(0)) * case.unit[product]:
+            found.append(f"R7 {left.ident} closes {meant.terms['size']} of {held * case.unit[product]} held")
+    return found
+
+
 def _ours_came(before: Book, after: Book) -> bool:
     """True when an order of ours is new, or larger, since `before`."""
     known = {order.order_id: order.size for order in before.orders}
@@ -486,7 +553,7 @@ def _lowest_mark(case: Case, product: str, at: datetime) -> Decimal | None:
     return min(near) if near else None
 
 
-def _pace(case: Case, rows: tuple[Row, ...], decided: Mapping[str, Decided]) -> list[str]:
+def _pace(case: Case, decided: Mapping[str, Decided]) -> list[str]:
     """R8: no entry was committed when as many writes as allowed had left within the minute before it."""
     bound = int(case.limits.get("orders_per_minute_max", "10"))
     left = {each.ident for each in case.sends if each.op in ("create", "close")}
@@ -500,9 +567,17 @@ def _pace(case: Case, rows: tuple[Row, ...], decided: Mapping[str, Decided]) -> 
             for other in made
             if other.seq < each.seq and not other.edit and timedelta(0) <= each.at - other.at < timedelta(seconds=60)
         )
-        if earlier >= bound and not each.edit and not each.intent["reduce_only"]:
+        if earlier >= bound and not each.edit and not _takes_back(case, each):
             found.append(f"R8 {each.ident} left as number {earlier + 1} of its minute, {bound} are allowed")
     return found
+
+
+def _takes_back(case: Case, meant: Decided) -> bool:
+    """True for an order that closes no more than was held when it was decided: budgets of entries do not bind it."""
+    intent = meant.intent
+    before = [book for book in case.books if book.at <= meant.at]
+    held = before[-1].positions.get(intent["product_id"], Decimal(0)) * case.unit[intent["product_id"]]
+    return Decimal(intent["size"]) <= (-held if intent["side"] == "buy" else held)
 
 
 # --- honesty --------------------------------------------------------------------------------------------------------

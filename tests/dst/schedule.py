@@ -5,7 +5,7 @@ by what was printed. The exchange's faults are drawn from a stream of their own 
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -86,7 +86,7 @@ def draw(seed: int, *, venue: str | None = None, mode: str | None = None) -> Sch
     latency = chance.choice((0, 5, 20, 60))
     limits = _limits(chance)
     venue = venue or drawn_venue
-    steps = _script(Random(f"{seed}/script"), runs=venue == "us" or socket)
+    steps = _script(Random(f"{seed}/script"), us=venue == "us", runs=venue == "us" or socket)
     total = Random(f"{seed}/total").choice((0, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 7, FAULTS_MAX))
     share = Random(f"{seed}/share")
     process = sum(share.random() < 0.4 for _ in range(total))
@@ -116,11 +116,16 @@ def _limits(chance: Random) -> dict[str, str]:
 # --- the script ---------------------------------------------------------------------------------------------
 
 
-def _script(chance: Random, *, runs: bool) -> tuple[Step, ...]:
+def _script(chance: Random, *, us: bool, runs: bool) -> tuple[Step, ...]:
     steps = [_place(chance)]
-    for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4, 5))):
+    for _ in range(chance.choice((0, 1, 2, 2, 3, 3, 4, 5))):
         steps.append(_next_step(chance, runs=runs))
-    return tuple(steps)
+    return tuple(steps if us else map(_without_gtd, steps))
+
+
+def _without_gtd(step: Step) -> Step:
+    """The second venue has none that a single command could use."""
+    return replace(step, args={**step.args, "tif": "gtc"}) if step.args.get("tif") == "gtd" else step
 
 
 def _next_step(chance: Random, *, runs: bool) -> Step:
@@ -147,7 +152,7 @@ def _place(chance: Random) -> Step:
     }
     if chance.random() < 0.12:
         args["product"] = "ETH-PERP"
-    if chance.random() < 0.12:
+    if takes and chance.random() < 0.12:
         args["reduce_only"] = 1
     return Step(do="place", args=args)
 
@@ -157,7 +162,7 @@ def _edit(chance: Random) -> Step:
         do="edit",
         args={
             "which": chance.randrange(3),
-            "move": chance.choice((0, 5, 20, -3)),
+            "move": chance.choice((0, 5, 20, -3, -60)),
             "lots": chance.choice((0, 0, 1, 2, 6, 14)),
         },
     )
@@ -255,7 +260,7 @@ OF_READS = ("N1", "N7", "N9", "N12", "N13", "N20", "N21", "N22", "N23", "N3", "N
 LASTING = ("N6", "A1", "A2", "A3", "M2", "E5", "E6", "cancel_only", "post_only", "limit_only", "closed")
 PARAMETERS: dict[str, dict[str, tuple[str | int, ...]]] = {
     "N1": {"seconds": (1, 5)},
-    "N14": {"seconds": (1, 4, 9, 18)},
+    "N14": {"seconds": (1, 4, 9, 18, 45)},
     "N16": {"seconds": (2, 9, 30)},
     "N17": {"form": ("other", "duplicate")},
     "N24": {"target": ("same", "other", "loop")},

@@ -188,8 +188,18 @@ class Story:
 
     def _told(self, what: str, ident: str, word: str, **facts: object) -> None:
         self.site.life.note(f"told {what} {ident} {word} {sorted(facts.items())}")
+        watch = self.site.watch
         self.case.told.append(
-            Told(step=self.number, what=what, ident=ident, word=word, book=self.site.watch.look(), facts=facts)
+            Told(
+                step=self.number,
+                what=what,
+                ident=ident,
+                word=word,
+                book=watch.look(),
+                sent=len(self.case.sends),
+                seq=watch.eye.last(),
+                facts=facts,
+            )
         )
 
     def _placed(self, what: str, report: PlaceReport) -> None:
@@ -308,6 +318,10 @@ class Story:
 
     def _run(self, step: Step) -> None:
         site = self.site
+        offered = site.venue.capabilities
+        if not (offered.native_gtd or offered.orders_die_with_connection):
+            self._told("run", "", "no dead man")  # the order socket could not be had: `run` does not begin
+            return
         holder = Holder(host="dst", pid=1, boot="", namespace="", started="", instance=site.ids.new())
         supervisor = Supervisor(
             engine=site.engine,
@@ -416,7 +430,7 @@ class Story:
     def _interrupted(self, fault: ProcessFault) -> None:
         """Somebody else acts between two instructions of the process under way."""
         site = self.site
-        if fault.kind != "engage":
+        if fault.kind == "outside":
             site.watch.disturbed = True
         strange: Any = {
             "engage": self._other_engages,

@@ -17,10 +17,12 @@ import requests
 
 from perpsctl.domain.ports import Journal, Venue
 from perpsctl.domain.products import VenueId
+from perpsctl.engine.reading import VENUE_ERRORS
 from perpsctl.exchange.streams.line import Line
 from perpsctl.journal.opening import open_journal
 from perpsctl.journal.store import SqlJournal
 from perpsctl.risk.limits import RiskLimits
+from perpsctl.simulator.gateway.numbered import NumberedTape
 from perpsctl.simulator.inprocess import InProcessAdapter
 from perpsctl.simulator.options import Dedupe, Options
 from perpsctl.simulator.products import Product as ListedProduct
@@ -371,10 +373,19 @@ class Site(World):
             unit={product: self.listed(product).unit_size for product in names.values()},
             alias={product: alias for alias, product in names.items()},
         )
+        self._forget_old_trades()
         self.mortal = True
         self.latency_ms = self.schedule.latency_ms
         self.life = Life(self.schedule.process, lambda: self.clock.now().isoformat())
         self.watch = Watch(self, self.case, self.life)
+
+    def _forget_old_trades(self) -> None:
+        """The gateway numbers public trades from the account's begin on: those of the hours before it are half of the time
+        a schedule takes, and nobody here looks at them."""
+        with self.embedded.exchange.us() as core:
+            for tape in core.gateway.state.tapes.values():
+                if isinstance(tape, NumberedTape):
+                    tape._counted = max(tape._counted, 0)
 
     def opened_journal(self) -> SqlJournal:
         if not self.mortal:
@@ -441,12 +452,14 @@ class GlobalSite(GatewayWorld, Site):
     def line(self) -> Line:
         return WatchedLine(self)
 
-    def another(self) -> Site:
-        other = copy.copy(self)
-        other.mortal = False
-        other._over_socket, other.socket = False, None
-        other.start()
-        return other
+    def start(self) -> None:
+        """Without its socket where that cannot be had: what a single command does."""
+        self._over_socket, self.socket = self.mortal and self.schedule.socket, None
+        try:
+            super().start()
+        except VENUE_ERRORS:
+            self._over_socket, self.socket = False, None
+            super().start()
 
 
 def _options(schedule: Schedule) -> Options:
