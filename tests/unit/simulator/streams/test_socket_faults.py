@@ -140,6 +140,18 @@ def test_w5_one_channel_is_mute_while_heartbeats_and_trades_go_on_without_a_gap(
     assert is_true(watcher, BTC)
 
 
+def test_w5_a_mute_user_channel_sends_its_snapshot_neither_until_it_may_speak() -> None:
+    embedded = an_exchange()
+    watcher = a_us_watcher(embedded)
+    arm(embedded, "W5", channel="user")
+    watcher.subscribe("user", jwt=a_token(embedded))
+    watcher.hear(seconds=3)
+    assert list(watcher.events("user")) == []
+    embedded.exchange.faults.disarm()
+    watcher.hear(seconds=1)
+    assert [event["type"] for event in watcher.events("user")] == ["snapshot"]
+
+
 def test_w5_mutes_the_gateway_s_book_under_the_same_word_and_one_product_alone_if_asked() -> None:
     embedded = an_exchange()
     watcher = a_gateway_watcher(embedded, BOOK, "book.ETH_USDC-PERPETUAL.100ms", f"trades.{GLOBAL_BTC}.100ms")
