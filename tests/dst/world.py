@@ -26,7 +26,7 @@ from perpsctl.simulator.gateway.numbered import NumberedTape
 from perpsctl.simulator.inprocess import InProcessAdapter
 from perpsctl.simulator.options import Dedupe, Options
 from perpsctl.simulator.products import Product as ListedProduct
-from tests.dst.judge import TURNED_AWAY, Book, BookOrder, Case, JournalEye, Left
+from tests.dst.judge import ADDS, TURNED_AWAY, Book, BookOrder, Case, JournalEye, Left
 from tests.dst.schedule import ProcessFault, Schedule
 from tests.rig import World
 from tests.scenarios.gateway import GatewayLine, GatewayWorld
@@ -162,6 +162,8 @@ class Watch:
     def leaves(self, op: str, ident: str, body: Mapping[str, Any]) -> None:
         """A write is handed to the wire now."""
         eye = self.eye
+        if op in ADDS:
+            self.look()
         committed = eye.edit_of(ident) if op == "edit" else op.startswith("cancel") or eye.committed(ident)
         self._case.sends.append(
             Left(
