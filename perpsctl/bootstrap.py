@@ -19,13 +19,12 @@ from perpsctl.domain.errors import (
     ConfigError,
     CredentialsError,
     JournalUnavailable,
-    NotBuiltYet,
     PerpsctlError,
     UsageError,
     VenueUnreachable,
 )
 from perpsctl.domain.ids import AccountKey
-from perpsctl.domain.ports import Halts, Integrity, Journal
+from perpsctl.domain.ports import Gate, Halts, Integrity, Journal
 from perpsctl.domain.products import Environment, Product, VenueId, find_product
 from perpsctl.domain.reports import KeyPurpose
 from perpsctl.domain.verdicts import Denial, DenialCode
@@ -223,12 +222,11 @@ class Toolkit:
         """The durable record. On the way out a journal that cannot be opened is replaced by one that says so."""
         try:
             return self.store
-        except (JournalUnavailable, NotBuiltYet) as refused:
+        except JournalUnavailable as broken:
             if not self._way_out:
                 raise
             from perpsctl.engine.broken_journal import BrokenJournal
 
-            broken = _as_unavailable(refused)
             self.diagnostics.alarm("journal_broken", problem=broken.message)
             return BrokenJournal(self.account, broken)
 
@@ -236,11 +234,12 @@ class Toolkit:
     def store(self) -> "SqlJournal":
         """The journal itself; JournalUnavailable when it cannot be opened."""
         if self._store is None:
-            self._require_sqlite()
             _own_folder(self.profile.folder)
             from perpsctl.journal.opening import open_journal
 
-            self._store = open_journal(self.profile.folder, self.account, clock=self.clock, ids=self.ids)
+            self._store = open_journal(
+                self.profile.folder, self.account, clock=self.clock, ids=self.ids, url=self._journal_url()
+            )
         return self._store
 
     @cached_property
@@ -254,9 +253,36 @@ class Toolkit:
         from perpsctl.journal.halts import CombinedHalts
 
         try:
-            return CombinedHalts(self.latch, self.store)
-        except (JournalUnavailable, NotBuiltYet) as broken:
-            return CombinedHalts(self.latch, _as_unavailable(broken))
+            return CombinedHalts(self.latch, self.store, self._shared_gate())
+        except JournalUnavailable as broken:
+            return CombinedHalts(self.latch, broken)
+
+    def _shared_gate(self) -> Callable[[Gate], Gate] | None:
+        """The gate that senders of several hosts share; None for a journal of this host's own."""
+        if self.profile.journal is None:
+            return None
+        from perpsctl.journal.senders import SharedGate, shared_database
+
+        store = self.store
+        database = shared_database(store)
+        return None if database is None else lambda local: SharedGate(local, store, database)
+
+    def _senders_elsewhere(self) -> tuple[str, ...]:
+        """Who may still be sending on another host after the halt was recorded."""
+        if self.profile.journal is None:
+            return ()
+        from perpsctl.journal.senders import wait_for_senders
+
+        return wait_for_senders(self.store)
+
+    def _journal_url(self) -> str | None:
+        """The shared journal's address with its secret; JournalUnavailable where it is not to be had."""
+        if self.profile.journal is None:
+            return None
+        try:
+            return self.profile.journal.address(os.environ)
+        except ConfigError as wrong:
+            raise JournalUnavailable(wrong.message, fix=wrong.fix) from None
 
     def journal_info(self) -> "JournalInfo":
         """What `journal info` shows."""
@@ -268,15 +294,9 @@ class Toolkit:
         """The verdict on the whole journal, also when it is too damaged to open."""
         from perpsctl.journal.info import check_journal
 
-        self._require_sqlite()
-        return check_journal(self.profile.folder, self.account, clock=self.clock, ids=self.ids, full=True)
-
-    def _require_sqlite(self) -> None:
-        if self.profile.journal is not None:
-            raise NotBuiltYet(
-                "a journal elsewhere than in the profile's folder is not built yet",
-                fix="remove `journal` from the profile",
-            )
+        return check_journal(
+            self.profile.folder, self.account, clock=self.clock, ids=self.ids, full=True, url=self._journal_url()
+        )
 
     # --- the engine ---------------------------------------------------------------------------------------
 
@@ -429,6 +449,7 @@ class Toolkit:
             outside=outside,
             why_no_venue=why,
             breach_stands=self.breach_stands,
+            senders_elsewhere=self._senders_elsewhere,
         )
 
     def breach_stands(self) -> bool | None:
@@ -504,9 +525,3 @@ def _own_folder(folder: Path) -> None:
             f"the profile's state folder cannot be made: {refused.strerror}",
             fix="make PERPSCTL_HOME a folder you can write to",
         ) from None
-
-
-def _as_unavailable(problem: JournalUnavailable | NotBuiltYet) -> JournalUnavailable:
-    if isinstance(problem, JournalUnavailable):
-        return problem
-    return JournalUnavailable(problem.message, fix=problem.fix)

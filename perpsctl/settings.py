@@ -6,13 +6,15 @@ only where keys are kept.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -34,6 +36,8 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "sim-global": {"venue": "global", "environment": "sim"},
 }
 DEFAULT_PROFILE = "sim"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_HOSTS = re.compile(r"[A-Za-z0-9.:,_\-\[\]]*", re.ASCII)
 
 
 class _Strict(BaseModel):
@@ -46,6 +50,58 @@ class KeyRefs(_Strict):
     trade: str | None = None
     monitor: str | None = None
     analytics: str | None = None
+
+
+class JournalPlace:
+    """Where a shared journal is: `postgresql://…`, or `env:NAME` for the variable that holds it. Shown without its secret."""
+
+    __slots__ = ("_reference",)
+
+    def __init__(self, reference: str) -> None:
+        self._reference = reference
+        if not reference.startswith("env:"):
+            _require_address(reference)
+        elif not _VARIABLE.fullmatch(reference.removeprefix("env:")):
+            raise ConfigError("journal: env: is followed by a variable's name", fix="write journal = 'env:JOURNAL_URL'")
+
+    def address(self, environ: Mapping[str, str]) -> str:
+        """The address with its secret; ConfigError when the variable is not set or holds no address."""
+        if not self._reference.startswith("env:"):
+            return self._reference
+        name = self._reference.removeprefix("env:")
+        held = environ.get(name, "")
+        if not held:
+            raise ConfigError(f"journal: the variable {name} is not set", fix="set it to the journal's address")
+        _require_address(held)
+        return held
+
+    def __repr__(self) -> str:
+        return f"JournalPlace({self})"
+
+    def __str__(self) -> str:
+        if self._reference.startswith("env:"):
+            return self._reference
+        parts = urlsplit(self._reference)
+        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _require_address(url: str) -> None:
+    """ConfigError, without quoting it, for what is no address, or one whose parts cannot be told from its password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    host = parts.netloc.rpartition("@")
+    odd = "@" in host[0] or "@" in parts.path or parts.fragment or not _HOSTS.fullmatch(host[2])
+    if parts.scheme not in ("postgresql", "postgres") or odd:
+        raise ConfigError(
+            "journal: not an address of PostgreSQL",
+            fix="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with % for what is special in a password",
+        )
+    if any(name in ("password", "sslpassword") for name, _ in parse_qsl(parts.query)):
+        raise ConfigError(
+            "journal: a password does not go behind the `?`", fix="write it before the @, or in PGPASSFILE"
+        )
 
 
 class RunSettings(_Strict):
@@ -69,7 +125,7 @@ class _ProfileModel(BaseSettings):
     portfolio: str | None = None
     products: tuple[str, ...] = ()
     keys: KeyRefs = KeyRefs()
-    journal: str | None = None
+    journal: SecretStr | None = None
     egress: tuple[str, ...] = ()
     limits: dict[str, Any] = Field(default_factory=dict)
     run: RunSettings = RunSettings()
@@ -107,7 +163,7 @@ class Profile:
     portfolio: str | None
     products: tuple[str, ...]
     keys: KeyRefs
-    journal: str | None
+    journal: JournalPlace | None  # None: a file in the profile's own folder
     egress: tuple[str, ...]
     limits: RiskLimits
     run: RunSettings
@@ -211,6 +267,7 @@ def _build(name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *
         raise ConfigError(f"profile {name}: {shown(key)} ({origin}): {shown(first['msg'])}", fix="mend it") from None
     allowed = {"products_allowed": list(model.products)} if model.products else {}
     limits = _limits(name, allowed | model.limits)
+    journal = None if model.journal is None else model.journal.get_secret_value()
     return Profile(
         name=name,
         venue=VenueId(model.venue),
@@ -219,7 +276,7 @@ def _build(name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *
         portfolio=model.portfolio,
         products=model.products,
         keys=model.keys,
-        journal=model.journal,
+        journal=None if journal is None else JournalPlace(journal),
         egress=model.egress,
         limits=limits,
         run=model.run,
@@ -268,6 +325,8 @@ def _plain_text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, SecretStr):
+        return str(JournalPlace(value.get_secret_value()))
     if isinstance(value, tuple | list):
         return ", ".join(str(item) for item in value)
     return str(value)

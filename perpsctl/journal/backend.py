@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -37,8 +36,6 @@ class CommitUnknown(JournalUnavailable):
 
 class Backend(ABC):
     """An open journal, wherever its rows are. One thread at a time; never used across a fork (P9)."""
-
-    path: Path | None = None  # the file, where it is one
 
     def __init__(self, step: Step) -> None:
         self._step = step
@@ -79,6 +76,11 @@ class Backend(ABC):
             except BaseException:
                 self._roll_back()
                 raise
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the journal is, for the operator; never a secret."""
 
     @abstractmethod
     def execute(

@@ -27,7 +27,7 @@ class Database(Backend):
 
     def __init__(self, path: Path, connection: Connection, step: Step) -> None:
         super().__init__(step)
-        self.path: Path = path
+        self.path = path
         self._connection = connection
         self._driver = sqlite.driver(connection)
         self._file = _identity(path)
@@ -65,6 +65,11 @@ class Database(Backend):
             _close(connection)
             raise
         return database
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
 
     def execute(
         self, statement: Executable, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None

@@ -10,10 +10,9 @@ from perpsctl.domain.errors import JournalCorrupt, JournalUnavailable
 from perpsctl.domain.ids import AccountKey, Ids
 from perpsctl.domain.ports import Clock, Integrity
 from perpsctl.journal.audit import GENESIS, Chain, DamagedAt, read_key
-from perpsctl.journal.database import Database
 from perpsctl.journal.head import Head, HeadNote
 from perpsctl.journal.history import rows_since
-from perpsctl.journal.opening import BUSY_TIMEOUT, JOURNAL_FILE, open_journal
+from perpsctl.journal.opening import BUSY_TIMEOUT, JOURNAL_FILE, open_backend, open_journal
 from perpsctl.journal.schema import SCHEMA, events
 from perpsctl.journal.spool import Spool
 from perpsctl.journal.store import SqlJournal
@@ -23,8 +22,8 @@ from perpsctl.journal.store import SqlJournal
 class JournalInfo:
     """What there is. `noted` is the head in the note beside the journal: completeness up to there was proven on opening."""
 
-    path: Path
-    size_bytes: int  # with its write-ahead log
+    path: str  # the file, or the database without its secret
+    size_bytes: int  # with its write-ahead log, or its indexes
     schema: int
     account: AccountKey
     rows: int
@@ -41,8 +40,8 @@ def journal_info(journal: SqlJournal, folder: Path, clock: Clock) -> JournalInfo
     snapshot_seq, since = journal.log.snapshot_facts()
     key = read_key(folder)
     return JournalInfo(
-        path=folder / JOURNAL_FILE,
-        size_bytes=sum(_size(folder / f"{JOURNAL_FILE}{tail}") for tail in ("", "-wal")),
+        path=journal.log.database.place,
+        size_bytes=journal.log.database.size_bytes(),
         schema=SCHEMA,
         account=journal.account,
         rows=head.seq,
@@ -55,32 +54,41 @@ def journal_info(journal: SqlJournal, folder: Path, clock: Clock) -> JournalInfo
 
 
 def check_journal(
-    folder: Path, account: AccountKey, *, clock: Clock, ids: Ids, full: bool, busy_timeout: timedelta = BUSY_TIMEOUT
+    folder: Path,
+    account: AccountKey,
+    *,
+    clock: Clock,
+    ids: Ids,
+    full: bool,
+    busy_timeout: timedelta = BUSY_TIMEOUT,
+    url: str | None = None,
 ) -> Integrity:
-    """What verifying the journal in `folder` finds, also when it is too damaged to open.
+    """What verifying the journal in `folder`, or at `url`, finds, also when it is too damaged to open.
 
     Raises JournalUnavailable when it could not be looked at: that is no verdict on its content.
     """
-    if not (folder / JOURNAL_FILE).exists():
+    if url is None and not (folder / JOURNAL_FILE).exists():
         raise JournalUnavailable("there is no journal yet", fix="it is made by the first command that needs it")
     try:
-        journal = open_journal(folder, account, clock=clock, ids=ids, busy_timeout=busy_timeout)
+        journal = open_journal(folder, account, clock=clock, ids=ids, busy_timeout=busy_timeout, url=url)
     except JournalCorrupt as found:
-        return _verdict_without_opening(folder, found, clock, busy_timeout)
+        return _verdict_without_opening(folder, url, found, clock, busy_timeout)
     try:
         return journal.check(full=full)
     finally:
         journal.close()
 
 
-def _verdict_without_opening(folder: Path, found: JournalCorrupt, clock: Clock, busy_timeout: timedelta) -> Integrity:
+def _verdict_without_opening(
+    folder: Path, url: str | None, found: JournalCorrupt, clock: Clock, busy_timeout: timedelta
+) -> Integrity:
     """The chain read from its first row as far as it can be read; else what opening said."""
     row = found.row if isinstance(found, DamagedAt) else None
     problem = found.message
     rows, head = 0, ""
     try:
         key = read_key(folder)
-        database = Database.open(folder / JOURNAL_FILE, clock=clock, busy_timeout=busy_timeout)
+        database = open_backend(folder, url, clock=clock, busy_timeout=busy_timeout)
     except JournalUnavailable:
         return Integrity(rows=0, verified_from=1, sound=False, first_bad=row, problem=problem, head="")
     try:
@@ -95,10 +103,3 @@ def _verdict_without_opening(folder: Path, found: JournalCorrupt, clock: Clock, 
     finally:
         database.close()
     return Integrity(rows=rows, verified_from=1, sound=False, first_bad=row, problem=problem, head=head)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -69,6 +69,11 @@ class SharedDatabase(Backend):
             raise
         return database
 
+    @property
+    def place(self) -> str:
+        """Host and database."""
+        return self.address.told
+
     def execute(
         self, statement: Executable, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None
     ) -> None:

@@ -248,11 +248,31 @@ def test_an_unknown_variable_is_exit_7(ask: Ask, monkeypatch: pytest.MonkeyPatch
     assert no_simulator()
 
 
-def test_what_is_planned_says_so_by_name(ask: Ask, perpsctl_home: Path) -> None:
-    write_config(perpsctl_home, "[profile.sim]\njournal = 'postgresql://localhost/x'")
+@pytest.mark.parametrize(
+    "place",
+    ["mysql://ada:pepper@h/x", "postgresql://ada:pep/per@h/x", "postgresql://h/x?password=pepper", "env:no name"],
+)
+def test_a_journal_elsewhere_that_is_no_address_is_exit_7_and_its_password_is_not_told_S1(
+    ask: Ask, perpsctl_home: Path, place: str
+) -> None:
+    write_config(perpsctl_home, f"[profile.sim]\njournal = '{place}'")
+    said = ask("config", "show")
+    assert (said.code, said.error["code"]) == (7, "config")
+    assert "pep" not in str(said.error)
+    assert no_simulator()
+
+
+def test_a_journal_elsewhere_is_shown_without_its_password_and_one_that_is_not_there_is_exit_8_S1(
+    ask: Ask, perpsctl_home: Path
+) -> None:
+    write_config(perpsctl_home, "[profile.sim]\njournal = 'postgresql://ada:pepper@127.0.0.1:1/x'")
+    shown = ask("config", "show")
+    assert "postgresql://127.0.0.1:1/x" in str(shown.data)
+    assert "pepper" not in str(shown.data)
     said = ask("journal", "info")
-    assert (said.code, said.error["code"]) == (2, "not_built_yet")
-    assert "journal" in said.error["message"]
+    assert (said.code, said.error["code"]) == (8, "journal_unavailable")
+    assert "PostgreSQL at 127.0.0.1/x cannot be reached" in said.error["message"]
+    assert "pepper" not in str(said.error)
     launcher.stop(exchange_folder())
 
 

@@ -1,12 +1,15 @@
 """A process that places orders one after another through the real desk, until it has tried so many times.
 
-`python -m tests.scenarios.placer COUNT [--without-gate]`: one JSON line an attempt. Without the gate the desk still looks
-at the switch before it judges, as a naive tool would; that look is what the gate is there to replace.
+`python -m tests.scenarios.placer COUNT [--without-gate] [--held-up]`: one JSON line an attempt. Without the gate the desk
+still looks at the switch before it judges, as a naive tool would; that look is what the gate is there to replace. Held up, a
+send takes a while between its last look and its first byte, which is where a switch that does not wait is outrun.
 """
 
 import json
 import sys
-from contextlib import nullcontext
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -20,6 +23,8 @@ from perpsctl.domain.ports import Gate
 from perpsctl.domain.products import find_product
 from perpsctl.domain.reports import HaltFacts
 from perpsctl.domain.sides import Side
+
+HELD_UP_S = 0.2
 
 
 class Ungated:
@@ -37,11 +42,30 @@ class Ungated:
         return gate
 
 
+class HeldUp:
+    """Halts whose gate is passed a while before the first byte."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def facts(self) -> HaltFacts:
+        found: HaltFacts = self._real.facts()
+        return found
+
+    @contextmanager
+    def gate(self, *, switch_road: bool = False, spooled: bool = False) -> Iterator[None]:
+        with self._real.gate(switch_road=switch_road, spooled=spooled):
+            time.sleep(HELD_UP_S)
+            yield
+
+
 def main() -> None:
     count, gated = int(sys.argv[1]), "--without-gate" not in sys.argv
     toolkit = bootstrap.Toolkit(settings.load())
     if not gated:
         toolkit.__dict__["halts"] = Ungated(toolkit.halts)
+    if "--held-up" in sys.argv:
+        toolkit.__dict__["halts"] = HeldUp(toolkit.halts)
     product = find_product(toolkit.venue.products(), "BTC-PERP")
     first = OrderIntent(
         id=IntentId(toolkit.ids.new()),
