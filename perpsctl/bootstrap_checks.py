@@ -23,7 +23,7 @@ from perpsctl.checks.runner import run_checks
 from perpsctl.domain.errors import CredentialsError, PerpsctlError, UsageError, VenueRefusedRequest
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.products import VenueId
-from perpsctl.domain.reports import KeyPurpose
+from perpsctl.domain.reports import KeyPurpose, RequestLimit
 from perpsctl.domain.streams import Streams
 from perpsctl.domain.text import shown
 from perpsctl.exchange.advanced_trade import AdvancedTradeVenue
@@ -214,6 +214,10 @@ class ToolkitVenues:
         except (VenueRefusedRequest, UsageError) as refused:
             return RetiredAnswer(asked=asked, served=False, said=refused.message)
         return RetiredAnswer(asked=asked, served=True, said="a book")
+
+    def request_limits(self) -> Sequence[RequestLimit]:
+        """As the venue tells them now under the trade key."""
+        return self.signed(KeyPurpose.TRADE).request_limits()
 
     def seen(self) -> Sequence[RequestSeen]:
         """Every request so far, oldest first."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from perpsctl.domain.ids import AccountKey
 from perpsctl.domain.ports import Clock, Halts, Integrity, Journal, Lease, Venue
 from perpsctl.domain.products import Environment, VenueId
-from perpsctl.domain.reports import KeyPurpose
+from perpsctl.domain.reports import KeyPurpose, RequestLimit
 from perpsctl.domain.streams import Streams
 from perpsctl.latch import LatchFacts
 from perpsctl.risk.limits import RiskLimits
@@ -95,6 +95,9 @@ class Venues(Protocol):
 
     def retired(self) -> RetiredAnswer:
         """Asks the venue itself for the retired `BTC-PERP-INTX`; no table of ours answers in its place."""
+
+    def request_limits(self) -> Sequence[RequestLimit]:
+        """How often the trade key's account may ask, as its own summary tells it now; empty where it tells nothing."""
 
     def seen(self) -> Sequence[RequestSeen]:
         """Every request made through these doors so far, oldest first."""

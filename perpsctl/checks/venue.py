@@ -10,7 +10,7 @@ from perpsctl.checks.context import CheckContext
 from perpsctl.checks.figures import age, ms, ms_of, percent, percentile, plural, usd
 from perpsctl.checks.model import Check, Finding, Grave, failed, passed, unknown, warned
 from perpsctl.domain.accounts import ServerTime
-from perpsctl.domain.errors import UsageError, VenueUnreachable
+from perpsctl.domain.errors import RateLimited, UsageError, VenueUnreachable
 from perpsctl.domain.ids import IntentId
 from perpsctl.domain.market import BookView
 from perpsctl.domain.numbers import Price, Size, plain, step_down
@@ -51,6 +51,11 @@ def reachable(ctx: CheckContext) -> Finding:
     before = len(ctx.venues.seen())
     try:
         time = ctx.venues.unsigned().server_time()
+    except RateLimited as error:
+        return failed(
+            error.message,
+            fix="the venue answers and says that we ask too often: wait a minute, then look what else asks from here",
+        )
     except VenueUnreachable as error:
         return failed(error.message, fix="look at network, DNS, TLS and the venue's status page")
     last = next((each for each in reversed(ctx.venues.seen()[before:]) if each.status == 200), None)
@@ -232,6 +237,8 @@ def fees_known(ctx: CheckContext) -> Finding:
 
 def margin_window(ctx: CheckContext) -> Finding:
     """Which margin rates hold now, and until when."""
+    if not _trading(ctx).capabilities.margin_windows:
+        return passed("this venue has no margin windows: one set of rates holds at all times")
     window, now = _trading(ctx).margin_window(), ctx.clock.now()
     enrolled = {True: "enrolled in intraday rates", False: "not enrolled in intraday rates", None: "enrolment unknown"}
     ends = "no end told" if window.ends is None else f"until {window.ends:%Y-%m-%d %H:%MZ}"
@@ -249,6 +256,8 @@ def margin_window(ctx: CheckContext) -> Finding:
 def rate_headers(ctx: CheckContext) -> Finding:
     """The venue tells how much of its rate limit is left."""
     venue, before = _trading(ctx), len(ctx.venues.seen())
+    if not venue.capabilities.limits_in_headers:
+        return _told_limits(ctx)
     venue.key_facts()
     seen = [each for each in ctx.venues.seen()[before:] if each.signed_as is KeyPurpose.TRADE]
     told = next((each.rate_headers for each in reversed(seen) if each.rate_headers), None)
@@ -262,6 +271,21 @@ def rate_headers(ctx: CheckContext) -> Finding:
     if told.get("x-ratelimit-remaining") == "0":
         return warned(f"used up: {figures}", fix="something else spends this key's requests; give it a key of its own")
     return passed(f"{figures}; we keep to {own} a second")
+
+
+def _told_limits(ctx: CheckContext) -> Finding:
+    """Where there are no headers: credits, told with the account; past them comes 10028, and the line is closed."""
+    limits = ctx.venues.request_limits()
+    past = "past them the venue answers 10028 and closes the connection"
+    if not limits:
+        return warned(
+            f"the account's summary tells no request limits; {past}",
+            fix="nothing: we keep to the lowest known figures and wait for a full refill after a 10028",
+        )
+    figures = ", ".join(
+        f"{each.name} {plain(each.per_second)} a second ({plain(each.burst)} at once)" for each in limits
+    )
+    return passed(f"the account's own limits: {figures}; {past}")
 
 
 def latency(ctx: CheckContext) -> Finding:

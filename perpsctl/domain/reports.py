@@ -32,6 +32,15 @@ class KeyFacts:
     portfolio_type: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimit:
+    """How often a kind of request may be made, as the venue told the account: each second, and at once after a pause."""
+
+    name: str
+    per_second: Decimal
+    burst: Decimal
+
+
 class IntentStage(StrEnum):
     """Where an intent stands in the journal."""
 

@@ -13,6 +13,7 @@ from perpsctl.domain.market import Candle
 from perpsctl.domain.orders import ApprovedEdit, ApprovedOrder, Fill, SubmitOutcome, VenueOrder
 from perpsctl.domain.ports import Clock, Gate, Sighting, Sought
 from perpsctl.domain.products import Product, VenueCapabilities
+from perpsctl.domain.reports import RequestLimit
 from perpsctl.exchange.bars import windows
 from perpsctl.exchange.retrying import within
 from perpsctl.exchange.search import Search
@@ -64,6 +65,10 @@ class CommonVenue:
     def within(self, length: timedelta) -> AbstractContextManager[None]:
         """Bounds every read and cancel that is asked in the block; a request begun before keeps its own deadline."""
         return within(length, self._clock)
+
+    def request_limits(self) -> tuple[RequestLimit, ...]:
+        """What the venue tells the account of how often it may ask; empty where it tells that in headers, or not at all."""
+        return ()
 
     def last_exchange(self) -> ExchangeRecord | None:
         """What the last request did: evidence for probe, with no secret in it."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 from perpsctl.domain.accounts import AccountView, MarginLevel
 from perpsctl.domain.errors import VenueRefusedRequest
 from perpsctl.domain.numbers import Notional
-from perpsctl.domain.reports import KeyFacts
+from perpsctl.domain.reports import KeyFacts, RequestLimit
 from perpsctl.domain.text import shown
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.endings import Got
@@ -72,6 +72,20 @@ class Money:
         if own:
             self._keep(own[0])
         return got
+
+    def request_limits(self) -> tuple[RequestLimit, ...]:
+        """The budgets of the USDC row, read now, in the venue's figures."""
+        own = own_rows(self.summaries().body)
+        if not own:
+            return ()
+        with strangeness("the account's request limits"):
+            told = convert_accounts.budgets_from(own[0])
+        named = {"orders": told.matching, "mass cancels": told.cancel_all, "everything else": told.plain}
+        return tuple(
+            RequestLimit(name=name, per_second=budget.rate, burst=budget.burst)
+            for name, budget in named.items()
+            if budget is not None
+        )
 
     def _keep(self, row: accounts.AccountSummary) -> None:
         self._ready.margin_model = row.margin_model if isinstance(row.margin_model, str) else None

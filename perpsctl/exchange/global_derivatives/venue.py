@@ -22,7 +22,7 @@ from perpsctl.domain.orders import (
 )
 from perpsctl.domain.ports import Clock, Sought, Venue
 from perpsctl.domain.products import DoubtTerms, VenueCapabilities, VenueId
-from perpsctl.domain.reports import KeyFacts
+from perpsctl.domain.reports import KeyFacts, RequestLimit
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.common_venue import CommonVenue, from_moment
 from perpsctl.exchange.credentials import Credentials
@@ -65,6 +65,8 @@ GLOBAL_CAPABILITIES = VenueCapabilities(
     requests_per_second_public=20,
     cancel_batch=1,
     doubt=DoubtTerms(write_ttl=WRITE_TTL, visibility=VISIBILITY, listings=2, listings_apart=LISTINGS_APART),
+    margin_windows=False,
+    limits_in_headers=False,
 )
 RESOLUTIONS = {timedelta(minutes=minutes): str(minutes) for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)}
 RESOLUTIONS[timedelta(days=1)] = "1D"
@@ -204,6 +206,10 @@ class GlobalDerivativesVenue(CommonVenue):
         if not self._session.scope:
             raise VenueRefusedUs("the venue granted a session and did not tell its scope")
         return key_facts_of(self._session.scope, body)
+
+    def request_limits(self) -> tuple[RequestLimit, ...]:
+        """What the account's own summary tells now of how often it may ask; those it does not tell are not there."""
+        return self._money.request_limits()
 
     def account(self) -> AccountView:
         return self._money.account()

@@ -29,7 +29,7 @@ from perpsctl.domain.numbers import Notional
 from perpsctl.domain.orders import Preview, QuantizedOrder
 from perpsctl.domain.ports import Halts, Integrity, Journal, JournalEvent, Lease, Venue
 from perpsctl.domain.products import Environment, Product, VenueId
-from perpsctl.domain.reports import ExitPending, HaltFacts, HaltState, IntentRecord, KeyFacts, KeyPurpose
+from perpsctl.domain.reports import ExitPending, HaltFacts, HaltState, IntentRecord, KeyFacts, KeyPurpose, RequestLimit
 from perpsctl.domain.streams import StreamPart
 from perpsctl.latch import LatchFacts, LatchState
 from perpsctl.risk.limits import RiskLimits
@@ -84,6 +84,8 @@ class Capabilities:
     has_preview: bool = True
     native_reduce_only: bool = False
     requests_per_second_private: int = 30
+    margin_windows: bool = True
+    limits_in_headers: bool = True
 
 
 @dataclass
@@ -202,6 +204,7 @@ class FakeVenues:
         self.retired_answer = RetiredAnswer(
             asked="GET /market/products/BTC-PERP-INTX", served=False, said="HTTP 404 NOT_FOUND: no such product"
         )
+        self.limits: tuple[RequestLimit, ...] = ()
         self._keys = keys
 
     def all(self) -> tuple[FakeVenue, ...]:
@@ -218,6 +221,9 @@ class FakeVenues:
 
     def retired(self) -> RetiredAnswer:
         return self.retired_answer
+
+    def request_limits(self) -> Sequence[RequestLimit]:
+        return self.limits
 
     def seen(self) -> Sequence[RequestSeen]:
         return tuple(self.wire)

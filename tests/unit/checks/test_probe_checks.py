@@ -12,11 +12,11 @@ from perpsctl.checks.context import CheckContext, RetiredAnswer
 from perpsctl.checks.model import Check, Status
 from perpsctl.checks.probe import PROBE
 from perpsctl.domain.accounts import Fees
-from perpsctl.domain.errors import RefusalCause, VenueRefusedUs, VenueSpokeStrangely, VenueUnreachable
+from perpsctl.domain.errors import RateLimited, RefusalCause, VenueRefusedUs, VenueSpokeStrangely, VenueUnreachable
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.orders import OrderType, TimeInForce
 from perpsctl.domain.products import Environment
-from perpsctl.domain.reports import KeyPurpose
+from perpsctl.domain.reports import KeyPurpose, RequestLimit
 from perpsctl.domain.sides import Side
 from perpsctl.domain.streams import ChannelState, StreamPart
 from tests.builders import (
@@ -32,7 +32,7 @@ from tests.builders import (
     orders_read,
     positions_read,
 )
-from tests.unit.checks.scene import PORTFOLIO, Scene, rights, some_products
+from tests.unit.checks.scene import PORTFOLIO, Capabilities, Scene, rights, some_products
 from tests.unit.engine.fake_streams import FakeStreams
 
 Spoil = Callable[[Scene], object]
@@ -90,6 +90,16 @@ def skew(milliseconds: int, uncertainty: int = 5) -> Spoil:
 def nothing(scene: Scene) -> None: ...
 
 
+def account_limits(*limits: RequestLimit) -> Spoil:
+    """A venue that tells limits with the account and not in headers."""
+
+    def spoil(scene: Scene) -> None:
+        scene.venue.capabilities = Capabilities(limits_in_headers=False)
+        scene.venues.limits = limits
+
+    return spoil
+
+
 TRADE, MONITOR = KeyPurpose.TRADE, KeyPurpose.MONITOR
 CASES: list[tuple[Check[CheckContext], str, Spoil, Status, str]] = [
     (venue.ENVIRONMENT, "sim", nothing, Status.PASS, "profile sim: us venue, sim, live = false"),
@@ -129,6 +139,13 @@ CASES: list[tuple[Check[CheckContext], str, Spoil, Status, str]] = [
     ),
     (venue.REACHABLE, "well", nothing, Status.PASS, "GET /time: HTTP 200 in 4.0 ms"),
     (venue.REACHABLE, "no answer", of_all("time", VenueUnreachable("GET /time: refused")), Status.FAIL, "refused"),
+    (
+        venue.REACHABLE,
+        "asked too often",
+        of_all("time", RateLimited("public/get_time: the venue's request budget is used up (10028)")),
+        Status.FAIL,
+        "10028",
+    ),
     (venue.REACHABLE, "not on the wire", of_all("latency_us", None), Status.UNKNOWN, "not seen on the wire"),
     (venue.SKEW, "well", skew(-12), Status.PASS, "our clock is 12 ms ahead of the venue's, +/- 5 ms"),
     (venue.SKEW, "at the limit", skew(995), Status.PASS, "995 ms behind"),
@@ -286,6 +303,13 @@ CASES: list[tuple[Check[CheckContext], str, Spoil, Status, str]] = [
         Status.FAIL,
         "ended 3 h ago",
     ),
+    (
+        venue.MARGIN_WINDOW,
+        "a venue without",
+        of_trade("capabilities", Capabilities(margin_windows=False)),
+        Status.PASS,
+        "no margin windows: one set of rates holds",
+    ),
     (venue.MARGIN_WINDOW, "no word", of_trade("window", a_margin_window(kind="UNSPECIFIED")), Status.WARN, "UNSPEC"),
     (venue.RATE, "well", nothing, Status.PASS, "limit 30, remaining 29, reset 1; we keep to 30 a second"),
     (venue.RATE, "none", of_trade("rate_headers", {}), Status.WARN, "no x-ratelimit header on 1 signed answer"),
@@ -296,6 +320,14 @@ CASES: list[tuple[Check[CheckContext], str, Spoil, Status, str]] = [
         Status.WARN,
         "used up: remaining 0",
     ),
+    (
+        venue.RATE,
+        "told with the account",
+        account_limits(RequestLimit(name="orders", per_second=Decimal(5), burst=Decimal(20))),
+        Status.PASS,
+        "the account's own limits: orders 5 a second (20 at once); past them the venue answers 10028",
+    ),
+    (venue.RATE, "told nowhere", account_limits(), Status.WARN, "the account's summary tells no request limits"),
     (venue.LATENCY, "well", nothing, Status.PASS, "p50 4.0 ms, p95 4.0 ms, p99 4.0 ms, worst 4.0 ms, n 30"),
     (venue.LATENCY, "slow", of_trade("latency_us", 250_000), Status.WARN, "p50 250.0 ms"),
     (venue.LATENCY, "lossy", of_trade("statuses", [200, 503]), Status.WARN, "1 failed try"),
@@ -457,3 +489,11 @@ def test_a_sandbox_is_looked_at_no_further() -> None:
     report = scene.series(PROBE)
     assert report.rows[0].status is Status.FAIL
     assert scene.venues.wire == []
+
+
+def test_a_venue_that_answers_with_its_rate_limit_is_not_looked_for_in_dns_and_tls() -> None:
+    scene = Scene()
+    scene.everywhere("time", RateLimited("public/get_time: the venue's request budget is used up (10028)"))
+    found = scene.look(venue.REACHABLE)
+    assert "DNS" not in found.fix
+    assert "ask too often" in found.fix
