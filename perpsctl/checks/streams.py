@@ -24,6 +24,10 @@ SLICE = timedelta(milliseconds=200)
 ACCOUNT = frozenset({StreamPart.ORDERS, StreamPart.BALANCE})
 MARKET = frozenset({StreamPart.BOOK})
 _POLLS = "the loop polls meanwhile: it works, and sees its own fills later"
+_READS = "the loop reads books meanwhile: it works, with older prices and more requests"
+_ROAD = "look at the road to the venue's socket host"
+_SILENT = "the venue is connected and tells nothing: repeat in a minute; if it stays, it is the venue's"
+_ANSWERS = frozenset({ChannelState.STARTING, ChannelState.STALE, ChannelState.BROKEN})
 
 
 def account_events(ctx: CheckContext) -> Finding:
@@ -44,7 +48,12 @@ def _account_found(channels: Sequence[ChannelHealth], took: timedelta) -> Findin
         return warned(told, fix="nothing: money is read at least every 5 s whatever the streams tell")
     if any(each.state is ChannelState.REFUSED for each in missing):
         return failed(told, fix=f"the venue refuses our key on its socket: look at the key's rights; {_POLLS}")
-    return failed(told, fix=f"look at the road to the venue's socket host; {_POLLS}")
+    return failed(told, fix=f"{_why(missing)}; {_POLLS}")
+
+
+def _why(missing: Sequence[ChannelHealth]) -> str:
+    """Where to look: at the venue when it has answered, else at the road to it."""
+    return _SILENT if missing and all(each.state in _ANSWERS for each in missing) else _ROAD
 
 
 def books_streamed(ctx: CheckContext) -> Finding:
@@ -56,7 +65,10 @@ def books_streamed(ctx: CheckContext) -> Finding:
         found = [_book(ctx, streams, product, channels) for product in products]
     told = f"{'; '.join(text for text, _, _ in found)}; live after {ms_of(settled)}"
     if not all(young for _, young, _ in found):
-        return failed(told, fix=f"look at the road to the venue's socket host; {_POLLS}")
+        missing = [each for each in channels if each.state is not ChannelState.LIVE]
+        if any(each.state is ChannelState.REFUSED for each in missing):
+            return failed(told, fix=f"the venue will not stream this book: report this line; {_READS}")
+        return failed(told, fix=f"{_why(missing)}; {_READS}")
     if not all(agrees for _, _, agrees in found):
         return warned(
             told, fix="repeat: the market moves between the two; if it stays, do not trade and report this line"

@@ -197,3 +197,60 @@ def test_M2_a_stale_market_denies_an_entry_with_age_and_bound_and_exits_still_wo
         assert flat.code == 0, flat
         assert home.perpsctl("positions", "list", "--profile", profile).data["positions"] == []
         assert home.live() == []
+
+
+# --- sockets that refuse or say nothing, as the checks see them -----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with exchange_home(tmp_path_factory.mktemp("checked") / "home") as home:
+        for profile in VENUES.values():
+            assert home.perpsctl("reconcile", "--profile", profile).code == 0  # the journal is there
+        yield home
+
+
+@pytest.mark.parametrize(
+    ("profile", "fault", "command", "red", "fix"),
+    [
+        ("sim", {"name": "W7", "operation": "us_user", "count": 1000}, "preflight", "streams.account", "key"),
+        ("sim", {"name": "W5", "params": {"channel": "level2"}}, "probe", "streams.books", "tells nothing"),
+        (
+            "sim-global",
+            {"name": "W7", "operation": "global_streams", "count": 1000},
+            "preflight",
+            "streams.books",
+            "will not stream",
+        ),
+        (
+            "sim-global",
+            {"name": "W6", "operation": "global_trading", "count": 1000, "params": {"when": "subscribe"}},
+            "probe",
+            "streams.account",
+            "road",
+        ),
+    ],
+)
+def test_W5_W6_W7_a_socket_that_refuses_or_says_nothing_turns_its_own_check_red_and_no_other(
+    checked: Home, profile: str, fault: Mapping[str, Any], command: str, red: str, fix: str
+) -> None:
+    checked.control("DELETE", "/faults")
+    checked.control("POST", "/faults", fault)
+    report = checked.perpsctl(command, "--profile", profile)
+    assert report.code == 1
+    failed = {each["id"]: each for each in report.data["checks"] if each["status"] not in ("pass", "warn")}
+    assert set(failed) == {red}
+    assert failed[red]["status"] == "fail"
+    assert fix in failed[red]["fix"]
+
+
+def test_A2_what_needs_a_key_the_venue_refuses_is_skipped_with_its_reason_and_books_stream_on(checked: Home) -> None:
+    checked.control("DELETE", "/faults")
+    checked.control("POST", "/faults", {"name": "A2", "count": 1000})
+    report = checked.perpsctl("probe", "--profile", "sim")
+    assert report.code != 0
+    found = {each["id"]: each for each in report.data["checks"]}
+    assert found["streams.account"]["status"] == "skip"
+    assert "auth.trade" in found["streams.account"]["evidence"]
+    assert found["streams.books"]["status"] == "pass"
+    checked.control("DELETE", "/faults")
