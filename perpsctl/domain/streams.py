@@ -58,7 +58,7 @@ class NewsKind(StrEnum):
     POSITION = "position"
     BALANCE = "balance"
     MARKET = "market"  # a book, mark or trade moved; one a product and look
-    GAP = "gap"  # messages are missing: what the channel built was thrown away
+    GAP = "gap"  # messages are missing: what the channel built was thrown away; of the tape (TRADES): counted only
     UP = "up"  # a connection stands and its channels are confirmed: reconcile
     DOWN = "down"
     OVERFLOW = "overflow"  # order events may be missing: reconcile

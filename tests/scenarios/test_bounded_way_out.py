@@ -16,7 +16,8 @@ from perpsctl.domain.orders import Accepted, TimeInForce
 from perpsctl.domain.products import VenueId
 from perpsctl.domain.reports import IntentStage
 from perpsctl.engine.allowance import AT_LEAST
-from perpsctl.engine.killswitch import CANCEL_WAIT, PATIENCE, READ_BACK_WAIT
+from perpsctl.engine.cancels import PATIENCE
+from perpsctl.engine.killswitch import CANCEL_WAIT, READ_BACK_WAIT
 from perpsctl.exchange.transport import ExchangeRecord, Timing
 from perpsctl.risk.limits import RiskLimits
 from tests.rig import VirtualClock, World

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perpsctl.simulator.faces.global_session import Transport
-from perpsctl.simulator.faces.global_ws import CUT
+from perpsctl.simulator.outlet import CUT
 from tests.unit.simulator.global_sockets.desk import BTC, Desk, a_desk
 
 USER_RAW = ["user.orders.any.any.raw", "user.trades.any.any.raw", "user.changes.any.any.raw"]
