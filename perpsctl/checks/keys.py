@@ -110,6 +110,8 @@ def _refused(refused: VenueRefusedUs, accepted: str) -> Finding:
             return unknown(f"the clock was refused before the key counted: {told}", fix=refused.fix)
         case Cause.PERMISSION:
             return failed(told, fix="give the key the View permission, or use another key")
+        case Cause.NOT_TOLD if refused.fix != VenueRefusedUs.default_fix:
+            return failed(told, fix=refused.fix)
         case _:
             return failed(told, fix="wrong, expired or deleted key: compare its fingerprint, or make a new one")
 

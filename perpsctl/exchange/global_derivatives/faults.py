@@ -22,7 +22,7 @@ from perpsctl.exchange.retrying import Again
 from perpsctl.wire.global_derivatives.errors import ErrorClass, error_fact
 from perpsctl.wire.global_derivatives.rpc import RpcError
 
-__all__ = ["EXHAUSTED", "STOPS", "Stop", "failure_of", "refusal_of", "said"]
+__all__ = ["EXHAUSTED", "STOPS", "Stop", "failure_of", "refusal_of", "said", "stop_of"]
 
 EXHAUSTED = 10028
 _WAIT_MAX = timedelta(seconds=60)
@@ -40,6 +40,10 @@ class Stop:
 
 _ASK = "open orders and positions stay as they are; ask the venue, then run `perpsctl probe`"
 _GRANT = "give the key that permission, or use another key"
+_LIST = "put this host's outgoing address on the key's list at the venue"
+_FORBIDDEN = 13021  # a missing right and an address off the key's list alike (reference section 5 and A4, 2026-11-22)
+_ADDRESS_WORDS = re.compile(r"\b(ip|address|allow ?list|white ?list)", re.IGNORECASE)
+_RIGHT_WORDS = re.compile(r"\b(scope|permission|right)", re.IGNORECASE)
 STOPS: Mapping[int, Stop] = MappingProxyType(
     {
         9999: Stop(
@@ -57,7 +61,11 @@ STOPS: Mapping[int, Stop] = MappingProxyType(
         11042: Stop(cause=RefusalCause.PERMISSION, what="the key lacks a permission this needs", fix=_GRANT),
         11098: Stop(cause=RefusalCause.UNKNOWN, what="the account is locked", fix=_ASK),
         13002: Stop(cause=RefusalCause.UNKNOWN, what="the account is blocked", fix=_ASK),
-        13021: Stop(cause=RefusalCause.PERMISSION, what="the key may not do this", fix=_GRANT),
+        _FORBIDDEN: Stop(
+            cause=RefusalCause.UNKNOWN,
+            what="this key may not do this, or not from this address; the venue does not tell which",
+            fix=f"{_LIST}, and {_GRANT}",
+        ),
         13025: Stop(cause=RefusalCause.UNKNOWN, what="the venue has switched this method off", fix=_ASK),
         13403: Stop(cause=RefusalCause.PERMISSION, what="the key's scope does not cover this", fix=_GRANT),
     }
@@ -75,9 +83,21 @@ def words_of(error: RpcError) -> str:
     return f"{error.code} {said(error.message)}{more}"
 
 
+def stop_of(error: RpcError) -> Stop | None:
+    """What a refusal is about; of one that may mean two things, which of them where its text tells. None: of no class E."""
+    stop = STOPS.get(error.code)
+    told = f"{error.message} {error.reason}"
+    address, right = _ADDRESS_WORDS.search(told), _RIGHT_WORDS.search(told)
+    if error.code != _FORBIDDEN or bool(address) == bool(right):
+        return stop
+    if address:
+        return Stop(cause=RefusalCause.ADDRESS, what="the key may not be used from this address", fix=_LIST)
+    return Stop(cause=RefusalCause.PERMISSION, what="the key may not do this", fix=_GRANT)
+
+
 def refusal_of(method: str, error: RpcError) -> VenueRefusedUs:
     """A refusal of class E or D as an error that names its cause."""
-    stop = STOPS.get(error.code)
+    stop = stop_of(error)
     words = f"{method}: {words_of(error)}"
     if stop is None:
         return VenueRefusedUs(f"{words}: the session was refused", cause=RefusalCause.KEY)

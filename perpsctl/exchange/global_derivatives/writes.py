@@ -43,7 +43,7 @@ from perpsctl.domain.orders import (
 from perpsctl.domain.ports import Gate
 from perpsctl.exchange.echo import terms_apart
 from perpsctl.exchange.endings import another_order, impossible, without_reply
-from perpsctl.exchange.global_derivatives.faults import STOPS, words_of
+from perpsctl.exchange.global_derivatives.faults import stop_of, words_of
 from perpsctl.exchange.global_derivatives.guards import check_edit, check_order
 from perpsctl.exchange.global_derivatives.link import Garbled, Link, NotReady, Told
 from perpsctl.exchange.global_derivatives.readiness import Readiness
@@ -216,7 +216,7 @@ def refused(error: RpcError, evidence: str, *, edit: bool) -> SubmitOutcome:
             message = f"{words}: refused again with a new session; look at the key"
             return Rejected(reason=fact.name, message=message, evidence=evidence)
         case ErrorClass.STOP:
-            stop = STOPS.get(error.code)
+            stop = stop_of(error)
             message = words if stop is None else f"{words}: {stop.what}; {stop.fix}"
             return Rejected(reason=fact.name, message=message, evidence=evidence)
         case ErrorClass.FINAL:

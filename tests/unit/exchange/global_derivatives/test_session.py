@@ -20,8 +20,10 @@ from perpsctl.domain.errors import (
 from perpsctl.domain.ports import Clock
 from perpsctl.exchange.credentials import Secret, from_values
 from perpsctl.exchange.global_derivatives.credits import Bucket, Credits, Rate, bucket_of
+from perpsctl.exchange.global_derivatives.faults import refusal_of
 from perpsctl.exchange.pacing import Priority
 from perpsctl.exchange.retrying import RetryPolicy
+from perpsctl.wire.global_derivatives.rpc import RpcError
 from tests.unit.exchange.global_derivatives.parts import (
     NOW_MS,
     TOKEN,
@@ -185,6 +187,22 @@ def test_L5_a_read_that_fails_is_an_error_and_never_nothing(answer: Any, error: 
     gateway.on(OPEN, answer)
     with pytest.raises(error):
         venue.live_orders()
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause", "named"),
+    [
+        ("", RefusalCause.UNKNOWN, "or not from this address"),
+        ("ip not in whitelist", RefusalCause.ADDRESS, "from this address"),
+        ("scope does not cover it", RefusalCause.PERMISSION, "may not do this"),
+    ],
+)
+def test_A4_a_13021_names_both_causes_unless_its_text_tells_which(reason: str, cause: RefusalCause, named: str) -> None:
+    refused = refusal_of(OPEN, RpcError(code=13021, message="forbidden", data={"reason": reason}))
+    assert refused.cause is cause
+    assert named in refused.message
+    assert ("outgoing address" in refused.fix) == (cause is not RefusalCause.PERMISSION)
+    assert ("permission" in refused.fix) == (cause is not RefusalCause.ADDRESS)
 
 
 # --- budgets ------------------------------------------------------------------------------------------
