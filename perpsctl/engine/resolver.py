@@ -6,7 +6,7 @@ stays in doubt. The journal stays in charge: what is concluded here is recorded 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from perpsctl.domain.accounts import ServerTime
@@ -246,4 +246,5 @@ def absence_evidence(absences: list[Sighting], due: datetime, terms: DoubtTerms)
 
 
 def _moment(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds")
+    """In UTC to the second, as everywhere an operator reads one."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -7,8 +7,11 @@ import pytest
 from perpsctl.domain.errors import JournalUnavailable, UsageError
 from perpsctl.domain.ids import IntentId, VenueOrderId
 from perpsctl.domain.orders import Accepted, NotSent, SubmitOutcome, Unknown
+from perpsctl.domain.ports import Sighting
+from perpsctl.domain.products import DoubtTerms
 from perpsctl.domain.reports import IntentRecord, IntentStage
-from tests.builders import an_intent, an_order
+from perpsctl.engine.resolver import absence_evidence
+from tests.builders import NOW, an_intent, an_order
 from tests.unit.engine.conftest import House
 from tests.unit.engine.fakes import DOWN
 
@@ -183,3 +186,22 @@ def test_a_settled_intent_is_not_an_operators_to_decide(house: House) -> None:
     house.engine.desk.place(an_intent())
     with pytest.raises(UsageError, match="in doubt"):
         house.engine.resolver.decide_by_operator(ID, verdict="not_sent", by="ann", reason="because")
+
+
+def test_moments_in_the_evidence_of_an_absence_are_told_as_everywhere() -> None:
+    listed = [
+        Sighting(
+            order=None, contradicts="", listed_at=NOW + timedelta(seconds=at, milliseconds=27), evidence="not listed"
+        )
+        for at in (40, 50)
+    ]
+    terms = DoubtTerms(
+        write_ttl=timedelta(seconds=10),
+        visibility=timedelta(seconds=20),
+        listings=2,
+        listings_apart=timedelta(seconds=10),
+    )
+    told = absence_evidence(listed, NOW + timedelta(seconds=30), terms)
+    assert "2026-11-22T12:00:40Z: not listed; 2026-11-22T12:00:50Z: not listed" in told
+    assert "all after 2026-11-22T12:00:30Z when" in told
+    assert "+00:00" not in told
