@@ -279,7 +279,9 @@ def _happening(row: JournalEvent) -> Happening:
 def _words(payload: str) -> str:
     """The telling values of a row, wherever in it they stand; each key once, outermost first."""
     found: dict[str, str] = {}
-    level: list[object] = [json.loads(payload)]
+    told = json.loads(payload)
+    denied = _denied(told)
+    level: list[object] = [told]
     while level:
         inner: list[object] = []
         for value in level:
@@ -291,7 +293,16 @@ def _words(payload: str) -> str:
                 elif isinstance(item, str) and (item in ENDINGS if key == "is" else key in TELLING and item):
                     found.setdefault(key, item)
         level = inner
-    return " ".join(found[key] for key in TELLING if key in found)[:WORDS_MAX]
+    return " ".join((*denied, *(found[key] for key in TELLING if key in found)))[:WORDS_MAX]
+
+
+def _denied(told: object) -> tuple[str, ...]:
+    """That an intent was denied, and the first reason, before its terms: what was denied never went anywhere."""
+    verdict = told.get("denied") if isinstance(told, Mapping) else None
+    denials = verdict.get("denials") if isinstance(verdict, Mapping) else None
+    first = denials[0] if isinstance(denials, list) and denials else None
+    code = first.get("code") if isinstance(first, Mapping) else None
+    return () if verdict is None else ("denied", *([code] if isinstance(code, str) else []))
 
 
 def _ns(duration: timedelta) -> int:

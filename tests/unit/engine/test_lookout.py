@@ -12,13 +12,17 @@ import pytest
 from perpsctl.domain.errors import UsageError
 from perpsctl.domain.ids import ProductId
 from perpsctl.domain.market import DataSource
+from perpsctl.domain.numbers import Size
 from perpsctl.domain.outlook import LimitUse, Outlook
 from perpsctl.domain.ports import JournalEvent
 from perpsctl.domain.products import Product
 from perpsctl.domain.reports import HaltState
 from perpsctl.domain.streams import ChannelState, NewsKind
+from perpsctl.domain.verdicts import Denial, DenialCode, Denied
 from perpsctl.engine.lookout import Lookout, WatchOptions
-from tests.builders import BTC, NOW, a_product
+from perpsctl.journal.codec import dumps
+from perpsctl.journal.entries import IntentEntry
+from tests.builders import BTC, NOW, a_product, an_intent
 from tests.unit.engine.conftest import House, build
 from tests.unit.engine.fake_streams import FakeStreams
 from tests.unit.engine.fakes import ManualClock
@@ -219,6 +223,12 @@ def test_P5_a_reader_that_went_away_ends_the_view(scene: Scene) -> None:
     assert scene.streams.stopped
 
 
+def decided(denied: Denied | None) -> object:
+    """A decision as the journal writes it."""
+    entry = IntentEntry(intent=an_intent(), sent_size=Size(Decimal("0.01")), terms=None, denied=denied)
+    return json.loads(dumps(entry))
+
+
 def test_happenings_are_told_in_a_few_words_and_heartbeats_are_not(scene: Scene) -> None:
     def row(seq: int, kind: str, payload: object) -> JournalEvent:
         return JournalEvent(seq=seq, kind=kind, at=NOW, intent_id=None, payload=json.dumps(payload))
@@ -228,11 +238,17 @@ def test_happenings_are_told_in_a_few_words_and_heartbeats_are_not(scene: Scene)
         row(2, "fill", {"fill": {"side": "buy", "size": "0.01", "price": "60000", "product_id": BTC}}),
         row(3, "heartbeat", {"ticks": "4"}),
         row(4, "alarm", {"what": "x" * 500}),
+        row(
+            5, "intent", decided(Denied(denials=(Denial(code=DenialCode.POSITION_ABOVE_MAX, observed="2", limit="1"),)))
+        ),
+        row(6, "intent", decided(None)),
     ]
     (look,) = scene.run(looks=1)
     assert look.heartbeat == NOW
     assert look.events is not None
     assert [(each.kind, each.words) for each in look.events] == [
+        ("intent", f"place buy 0.01 {BTC}"),
+        ("intent", f"denied position_above_max place buy 0.01 {BTC}"[:60]),
         ("alarm", "x" * 60),
         ("fill", f"buy 0.01 60000 {BTC}"),
         ("outcome", "Accepted"),
