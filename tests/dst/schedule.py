@@ -254,9 +254,10 @@ _OTHERS = (
 # --- faults of the exchange ------------------------------------------------------------------------------------
 
 CREATE_LOST = ("N7", "N8", "N11", "N12", "N13", "N14", "N15", "N16", "N17", "N20", "N21", "N22", "N23", "N28")
-AT_CREATE = ("N4", "N24", "N25", "E1", "E2", "E3", "E4", "E7", "E12", "N9", "A5")
+AT_CREATE = ("N4", "N24", "N25", "E1", "E2", "E3", "E4", "E7", "E12", "N9", "A5", "crossed", "crossed")
 AT_CANCEL = ("E8", "E9", "E10", "E11", "N5")
 OF_READS = ("N1", "N7", "N9", "N12", "N13", "N20", "N21", "N22", "N23", "N3", "N28", "N17")
+OF_SOCKETS = ("W4", "W6")
 LASTING = ("N6", "A1", "A2", "A3", "M2", "E5", "E6", "cancel_only", "post_only", "limit_only", "closed")
 PARAMETERS: dict[str, dict[str, tuple[str | int, ...]]] = {
     "N1": {"seconds": (1, 5)},
@@ -270,8 +271,10 @@ PARAMETERS: dict[str, dict[str, tuple[str | int, ...]]] = {
     "E11": {"seconds": (2, 20, 60)},
     "E24": {"seconds": (2, 8, 25)},
     "A1": {"seconds": (-40, 3, 40, 130)},
+    "W4": {"seconds": (4, 30)},
+    "W6": {"when": ("age",), "seconds": (1, 4, 12)},
 }
-LASTS: dict[str, tuple[int, ...]] = {"N6": (3, 20, 90), "A2": (5, 30), "A3": (5, 30), "M2": (5, 30)}
+LASTS: dict[str, tuple[int, ...]] = {"N6": (3, 20, 90), "A2": (5, 30), "A3": (5, 30), "M2": (5, 30), "W6": (5, 30)}
 WRITES_OF = {"place": "create_order", "edit": "edit_order", "cancel": "cancel_orders", "run": "create_order"}
 CLOSE_OF = {"replace": "create_order", "close": "create_order", "flatten": "create_order", "engage": "cancel_orders"}
 
@@ -305,6 +308,8 @@ def _near(chance: Random, do: str, before: int) -> ExchangeFault:
 
 def _anywhere(chance: Random, before: int, venue: str) -> ExchangeFault:
     roll = chance.random()
+    if roll < 0.12 and venue == "global":
+        return _armed(chance, before, chance.choice(OF_SOCKETS), "global_trading")
     if roll < 0.35:
         return _armed(chance, before, chance.choice(LASTING), None)
     if roll < 0.5:
@@ -337,6 +342,7 @@ def _armed(
 # --- faults of the process -----------------------------------------------------------------------------------
 
 AT = ("", "", "wire.write", "wire.write", "journal.decide", "journal.record", "venue.submit", "venue.", "step.")
+SIZES = {"pause": ("3", "6", "35"), "price": ("-120", "120"), "other_place": ("4", "12", "12")}
 BETWEEN = (
     "before journal.decide",
     "after journal.decide",
@@ -362,7 +368,7 @@ def _process_faults(chance: Random, steps: tuple[Step, ...], many: int) -> tuple
                 ("engage", "engage", "other_place", "other_place", "outside", "price", "pause", "fill")
             )
             at = chance.choice(BETWEEN)
-            sizes = {"pause": ("3", "6", "35"), "price": ("-120", "120")}.get(kind, ("1", "4", "12"))
+            sizes = SIZES.get(kind, ("1", "4", "12"))
             nth = chance.randrange(1, 20) if at == "before venue." else 1
             found.append(ProcessFault(step=step, kind=kind, at=at, nth=nth, size=chance.choice(sizes)))
     return tuple(found)

@@ -141,7 +141,7 @@ class Story:
     def _heal(self) -> None:
         """Faults stop; the next process finds out what is so, and a second look finds nothing more."""
         site, exchange = self.site, self.site.embedded.exchange
-        site.watch.disturbed = False
+        site.watch.disturbed = site.watch.crossed = False
         site.heal()
         for product in self.case.unit:
             exchange.control.set_status(product, **ALL_OPEN)
@@ -415,6 +415,9 @@ class Story:
         self.site.life.note(
             f"armed: {fault.name} {fault.operation} {fault.nth} {fault.count} {sorted(fault.params.items())}"
         )
+        if fault.name == "crossed":
+            self.site.watch.crossed = True
+            return
         if fault.name in STATES:
             exchange.control.set_status(PRODUCTS[self.case.venue]["BTC-PERP"], **STATES[fault.name])
             return

@@ -157,6 +157,7 @@ class Watch:
         self.life = life
         self.eye = JournalEye(case.folder)
         self.disturbed = False
+        self.crossed = False  # the next write gets the answer of the one before: a mix-up on a kept connection (N17)
         self._names = tuple(case.unit)
 
     def leaves(self, op: str, ident: str, body: Mapping[str, Any]) -> None:
@@ -254,14 +255,20 @@ class Overheard:
         self._face = face
         self._watch = watch
         self.writing = ""
+        self._earlier: Any = None  # the last answer to a write
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._face, name)
 
     def answer(self, arrived: Any, intake: Any) -> Any:
         reply = self._face.answer(arrived, intake)
-        if self.writing:
-            self._watch.answered(reply.body, self.writing)
+        if not self.writing:
+            return reply
+        self._watch.answered(reply.body, self.writing)
+        told, self._earlier = self._earlier, reply
+        if told is not None and self._watch.crossed:
+            self._watch.crossed = False
+            return told
         return reply
 
 
