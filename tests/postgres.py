@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -153,3 +154,63 @@ def postgres_server() -> Iterator[Server]:
     """One server for all tests of a folder; started by the first that asks."""
     with running_server() as server:
         yield server
+
+
+class Wire:
+    """A cable between a client and the server on loopback, that can be cut where it hurts."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.swallow_requests = False  # nothing the client says arrives
+        self.cut_at_answer = False  # what the client says arrives, and the line is cut when the server answers
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, database: str) -> str:
+        """Through the wire."""
+        return (
+            self._server.url_over_tcp(database).replace(f":{self._server.port}/", f":{self.port}/") + "?sslmode=disable"
+        )
+
+    def cut(self) -> None:
+        """Every connection ends now."""
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def hear_nobody(self) -> None:
+        """New connections are refused; those there are go on."""
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def close(self) -> None:
+        """Gone."""
+        self.hear_nobody()
+        self.cut()
+        for end in self._ends:
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                server = socket.create_connection(("127.0.0.1", self._server.port))
+                self._ends += [client, server]
+                threading.Thread(target=self._carry, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._carry, args=(server, client, False), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket, asks: bool) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                if asks and self.swallow_requests:
+                    continue
+                if not asks and self.cut_at_answer:
+                    self.cut_at_answer = False
+                    break
+                other.sendall(data)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

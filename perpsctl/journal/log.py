@@ -185,6 +185,8 @@ class Log:
         except JournalCorrupt as found:
             self.database.condemn(found.message)
             raise
+        except JournalUnavailable:
+            raise  # a read that failed folds nothing: the views stand at the row before it
         except BaseException:
             self.database.condemn(HALF_FOLDED)
             raise
