@@ -13,7 +13,6 @@ from perpsctl.domain.orders import Accepted, Fill, FillKind, NotSent, OrderInten
 from perpsctl.domain.reports import BookProof, DataAgeMs, LatencyMs, PlaceReport, RecoveryS, RunSummary
 from perpsctl.domain.streams import StreamFigures
 from perpsctl.domain.verdicts import DenialCode, Denied
-from perpsctl.engine.strategies import Working
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -32,12 +31,12 @@ class RunBook:
     not_sent: int = 0
     denials: Counter[str] = field(default_factory=Counter)
     latencies_us: list[int] = field(default_factory=list)
-    orders: dict[VenueOrderId, Working] = field(default_factory=dict)
+    orders: dict[VenueOrderId, IntentId] = field(default_factory=dict)  # ids alone: a run may place many thousands
     doubts: dict[IntentId, OrderIntent] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)  # client ids of every intent this run handed to the desk
     halted: bool = False
 
-    def take(self, intent: OrderIntent, report: PlaceReport, now: datetime) -> None:
+    def take(self, intent: OrderIntent, report: PlaceReport) -> None:
         """Count one placed intent by its ending; remember the order it became."""
         self.intents += 1
         if report.denied is not None:
@@ -48,7 +47,7 @@ class RunBook:
                 self.accepted += 1
                 if accepted.latency_us is not None:
                     self.latencies_us.append(accepted.latency_us)
-                self.remember(intent, accepted, report, now)
+                self.orders[accepted.venue_order_id] = intent.id
             case Rejected():
                 self.rejected += 1
             case NotSent():
@@ -63,14 +62,6 @@ class RunBook:
         self.denials.update(denial.code.value for denial in denied.denials)
         self.halted = self.halted or any(
             d.code in (DenialCode.KILL_SWITCH_ENGAGED, DenialCode.HALTED) for d in denied.denials
-        )
-
-    def remember(self, intent: OrderIntent, accepted: Accepted, report: PlaceReport, now: datetime) -> None:
-        self.orders[accepted.venue_order_id] = Working(
-            intent=intent,
-            venue_order_id=accepted.venue_order_id,
-            order=report.order or accepted.order,
-            placed_at=now,
         )
 
     def summary(

@@ -378,7 +378,7 @@ class Supervisor:
             tracked = self._engine.tracker.update(all_fills=True)
             self._problems.update(dict.fromkeys(problem.note for problem in tracked.problems))
             booked = self._engine.journal.fills(since=self._book.started - timedelta(minutes=1))
-            mine = {o.intent.id for o in self._book.orders.values()} | set(self._book.doubts)
+            mine = set(self._book.orders.values()) | set(self._book.doubts)
             return tuple(fill for fill in booked if self._mine(fill, mine))
         except JournalUnavailable as error:
             self._problems[error.message] = None

@@ -128,12 +128,7 @@ class Ticker:
             look = self._engine.resolver.look(record)
             intent = self._book.doubts.get(record.intent.id)
             if intent is not None and isinstance(look.outcome, Accepted):
-                self._book.orders[look.outcome.venue_order_id] = Working(
-                    intent=intent,
-                    venue_order_id=look.outcome.venue_order_id,
-                    order=look.outcome.order,
-                    placed_at=record.committed_at,
-                )
+                self._book.orders[look.outcome.venue_order_id] = intent.id
 
     def _read(self, *, whole: bool) -> tuple[Tracked, Seen, Booked]:
         tracked, seen = self._follower.look(whole=whole)
@@ -328,7 +323,7 @@ class Ticker:
         except UsageError as error:  # a strategy's wish that is no order on this grid: said, not sent, not fatal
             self._engine.diagnostics.note("wish_not_an_order", reason=intent.reason, problem=error.message)
             return None
-        self._book.take(intent, report, self._engine.clock.now())
+        self._book.take(intent, report)
         return report
 
     def _rehearse(self, intent: OrderIntent) -> PlaceReport:

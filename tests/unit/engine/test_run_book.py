@@ -66,7 +66,7 @@ def test_acceptance_counts_doubts_as_submitted() -> None:
     rejected = Rejected(reason="no", message="", evidence="")
     for outcome in (Unknown(reason="timeout", evidence=""), rejected, accepted, accepted):
         report = PlaceReport(intent_id=intent.id, denied=None, outcome=outcome, order=None)
-        book.take(intent, report, NOW)
+        book.take(intent, report)
     told = book.summary(ended=NOW, stopped_because="test", fills=(), positions=None, open_orders=None)
     assert told.acceptance_rate == Decimal("0.5")
     assert (told.unknown, told.rejected) == (1, 1)
