@@ -85,12 +85,12 @@ def _latched(ctx: typer.Context, reason: str, by: str) -> "tuple[Engaged, ...]":
 
 
 def _told(held: "Engaged", closed: "GateClosed") -> str:
-    """`latched; quiet`, or what is wrong with it."""
+    """`latched; nothing is being sent any more`, or what is wrong with it."""
     if not held.in_force:
         return "NOT LATCHED: " + "; ".join(held.problems)
     words = ["latched" if held.durable else "latched, NOT DURABLE: " + "; ".join(held.problems)]
     if closed.quiet:
-        words.append("quiet")
+        words.append("nothing is being sent any more")
     elif closed.stuck:
         words.append(f"{len(closed.stuck)} senders still under way: {', '.join(closed.stuck)}")
     else:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from perpsctl.domain.market import BookView, Candle, FundingTerms, Level, SessionState, TradingStatus
 from perpsctl.domain.numbers import bps_between
 from perpsctl.domain.products import Product
-from perpsctl.render.answer import Ago, Answer, Cell, Facts, Table, bad, good, warn
+from perpsctl.render.answer import Ago, Answer, Block, Cell, Facts, Lines, Table, bad, good, quiet, warn
 from perpsctl.render.values import NOTHING, clock_time, number, share
 
 
@@ -31,7 +31,10 @@ def products(found: Sequence[Product]) -> Answer:
         right=frozenset({"contract", "step", "last", "funding/h"}),
         empty="the venue offers no perpetual",
     )
-    return Answer(data={"products": [product_data(p) for p in found]}, blocks=[table], rows_key="products")
+    blocks: list[Block] = [table]
+    if any(product.last_price is None or product.funding is None for product in found):
+        blocks.append(Lines(lines=(quiet(f"{NOTHING}: not in this venue's list; `perpsctl products show` reads it"),)))
+    return Answer(data={"products": [product_data(p) for p in found]}, blocks=blocks, rows_key="products")
 
 
 def product(found: Product) -> Answer:

@@ -332,15 +332,22 @@ def journal_info(info: Mapping[str, object]) -> Answer:
 
 
 def journal_checked(found: Integrity) -> Answer:
-    """The verdict on the whole chain; exit 8 when it is broken."""
-    verdict = good("sound") if found.sound else bad(f"BROKEN: {word(found.problem)}")
+    """The verdict on the whole chain; exit 8 when it is broken. Whether its end is missing is another question."""
+    verdict = (
+        good("sound: no row was changed, put in or taken out of the middle")
+        if found.sound
+        else bad(f"BROKEN: {word(found.problem)}")
+    )
     rows: tuple[tuple[str, Cell], ...] = (
         ("rows", str(found.rows)),
         ("verified from", str(found.verified_from)),
-        ("verdict", verdict),
+        ("integrity", verdict),
         ("first bad row", NOTHING if found.first_bad is None else str(found.first_bad)),
         ("head", found.head[:16]),
-        ("completeness", quiet("needs an anchored head; none is kept yet")),
+        (
+            "completeness",
+            quiet("not judged: rows cut off at the end show only against a head kept elsewhere, and none is"),
+        ),
     )
     code = ExitCode.DONE if found.sound else ExitCode.JOURNAL
     data = {"integrity": found, "completeness": "not_anchored"}

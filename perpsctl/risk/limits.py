@@ -42,6 +42,7 @@ class Setting:
     legal: str
     read: Callable[[object], object]  # raises NotLegal
     optional: bool = False
+    empty: str = "none"  # how an empty list is shown
 
 
 class NotLegal(ValueError):
@@ -169,7 +170,13 @@ def _times(*, definition: str) -> Any:
 
 
 def _products(*, definition: str) -> Any:
-    setting = Setting(unit="", definition=definition, legal="a list of product ids or aliases", read=_read_products)
+    setting = Setting(
+        unit="",
+        definition=definition,
+        legal="a list of product ids or aliases",
+        read=_read_products,
+        empty="all perpetuals",
+    )
     return field(default=(), metadata={"setting": setting})
 
 
@@ -304,7 +311,7 @@ class RiskLimits:
         return tuple(
             LimitRow(
                 name=name,
-                value=_as_text(getattr(self, name)),
+                value=_as_text(getattr(self, name), setting.empty),
                 unit=setting.unit,
                 definition=setting.definition,
                 is_default=getattr(self, name) == _DEFAULTS[name],
@@ -329,11 +336,11 @@ def _checked(name: str, setting: Setting, value: object) -> object:
         ) from None
 
 
-def _as_text(value: object) -> str:
+def _as_text(value: object, empty: str) -> str:
     if value is None:
         return "not set"
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, tuple):
-        return ", ".join(f"{each:%H:%M}" if isinstance(each, time) else str(each) for each in value) or "none"
+        return ", ".join(f"{each:%H:%M}" if isinstance(each, time) else str(each) for each in value) or empty
     return str(value)

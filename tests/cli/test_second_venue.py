@@ -80,3 +80,24 @@ def test_a_margin_model_that_is_not_known_is_named_and_nothing_is_sent(exchange:
     assert "experimental" in said.out
     assert ask("sim", "book").data["orders"] == before
     assert ask("sim", "set", "margin_model", "model=two words").code == 2
+
+
+def test_the_list_says_where_the_figures_it_lacks_are_read(exchange: Path, run: Ask) -> None:
+    note = "`perpsctl products show` reads it"
+    assert note in run("products", "list", *GLOBAL).out.replace("\n", " ")
+    assert note not in run("products", "list").out.replace("\n", " ")
+
+
+def test_a_price_off_the_grid_is_refused_in_the_products_own_currency(exchange: Path, ask: Ask) -> None:
+    terms = ("order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--price", "50000.03")
+    for profile, currency in ((GLOBAL, " USDC"), ((), " USD")):
+        refused = ask(*terms, *profile)
+        assert (refused.code, refused.error["code"]) == (2, "off_grid")
+        assert refused.error["message"].endswith(currency)
+
+
+def test_integrity_and_completeness_of_the_journal_are_told_apart(exchange: Path, run: Ask) -> None:
+    told = run("journal", "check", *GLOBAL).out
+    assert "integrity" in told
+    assert "completeness" in told
+    assert "not judged: rows cut off at the end" in " ".join(told.split())

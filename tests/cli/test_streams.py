@@ -124,7 +124,7 @@ def test_engage_has_its_latch_durable_and_its_gate_closed_before_anything_heavy_
     )
     told, report = done.stderr.strip().splitlines()[0], json.loads(done.stderr.strip().splitlines()[-1])
     names = [name for name, _ in report["events"]]
-    assert told == "sim: latched; quiet"
+    assert told == "sim: latched; nothing is being sent any more"
     assert report["code"] == 0
     assert {"requests", "sqlalchemy", "cryptography", "pydantic_settings"} <= set(names)
     assert all(there for _, there in report["events"])

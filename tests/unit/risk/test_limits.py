@@ -44,7 +44,7 @@ DEFAULTS = {
     "duplicate_guard_s": "30",
     "resting_ttl_s": "120",
     "exit_collar_bps": "500",
-    "products_allowed": "none",
+    "products_allowed": "all perpetuals",
 }
 
 VALID: dict[str, object] = {
