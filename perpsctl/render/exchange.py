@@ -80,9 +80,15 @@ def armed(faults: Sequence[Mapping[str, Any]]) -> Answer:
     """What is armed, and how often each fired."""
     table = Table(
         title="Armed faults",
-        columns=("fault", "name", "operation", "fired"),
+        columns=("fault", "name", "operation", "fired", "state"),
         rows=tuple(
-            (word(f.get("fault")), word(f.get("name")), word(f.get("operation")), word(str(f.get("fired"))))
+            (
+                word(f.get("fault")),
+                word(f.get("name")),
+                word(f.get("operation")),
+                word(str(f.get("fired"))),
+                quiet("spent") if f.get("spent") is True else "armed",
+            )
             for f in faults
         ),
         right=frozenset({"fired"}),

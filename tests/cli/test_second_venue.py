@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Ask
+from tests.cli.conftest import Ask, bid_below
 
 pytestmark = pytest.mark.slow
 GLOBAL = ("--profile", "sim-global")
@@ -101,3 +101,14 @@ def test_integrity_and_completeness_of_the_journal_are_told_apart(exchange: Path
     assert "integrity" in told
     assert "completeness" in told
     assert "not judged: rows cut off at the end" in " ".join(told.split())
+
+
+def test_a_fault_that_has_fired_stays_listed_as_spent(exchange: Path, ask: Ask, run: Ask) -> None:
+    assert ask("sim", "fault", "arm", "N12", "--operation", "create_order").code == 0
+    assert "armed" in run("sim", "fault", "list").out
+    price = bid_below(ask)
+    terms = ("order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--price", price)
+    assert ask(*terms, "--tif", "gtc", "--post-only", "--again").code == 0
+    (fault,) = ask("sim", "fault", "list").data["faults"]
+    assert (fault["fired"], fault["spent"]) == (1, True)
+    assert "spent" in run("sim", "fault", "list").out
