@@ -196,6 +196,8 @@ def test_L5_R3_cancel_all_without_a_listing_cancels_what_the_journal_knows_and_s
     assert house.venue.live() == [foreign]
     assert any("were never read to their end" in problem for problem in report.problems)
     assert any("orders nobody listed are unproven" in problem for problem in report.problems)
+    calls = house.venue.calls
+    assert calls.index("cancel") < calls.index("order"), "asked to go before anything is looked at"
 
 
 def test_L5_what_is_neither_listed_nor_told_by_id_is_asked_to_go_and_stays_unproven(house: House) -> None:
