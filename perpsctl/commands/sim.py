@@ -245,7 +245,8 @@ def scenario(ctx: typer.Context, name: ScenarioArgument) -> None:
 
     answer = _ask("POST", "/scenario", {"name": name})
     data = {"scenario": name, "faults": answer["faults"], "handles": answer["handles"]}
-    finish(ctx, operations.said(f"{name}: {len(answer['handles'])} faults are armed", data))
+    armed = len(answer["handles"])
+    finish(ctx, operations.said(f"{name}: {armed} fault{'s are' if armed != 1 else ' is'} armed", data))
 
 
 def _ask(method: str, target: str, body: Mapping[str, Any] | None = None) -> Any:

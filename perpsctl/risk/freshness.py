@@ -120,7 +120,7 @@ def book_fresh(case: Case) -> Denial | None:
     book, max_age = case.view.market.book, case.limits.book_age_max_s
     if book is None or not too_old(case, book.as_of, max_age):
         return None
-    return denial(DenialCode.BOOK_STALE, age_text(case, book.as_of), str(max_age), "s")
+    return denial(DenialCode.BOOK_STALE, age_text(case, book.as_of), str(max_age), "age of the book in s")
 
 
 def mark_known(case: Case) -> Denial | None:
