@@ -48,8 +48,10 @@ if TYPE_CHECKING:  # a command loads what it uses: the journal's library is the 
     from perpsctl.exchange.global_derivatives import GlobalDerivativesVenue
     from perpsctl.exchange.global_derivatives.credits import Credits
     from perpsctl.exchange.streams.socket import RpcSocket
+    from perpsctl.journal.backup import BackedUp
     from perpsctl.journal.info import JournalInfo
     from perpsctl.journal.lease import RowLease
+    from perpsctl.journal.migrate import Migrated
     from perpsctl.journal.spool import Spool
     from perpsctl.journal.store import SqlJournal
 
@@ -297,6 +299,18 @@ class Toolkit:
         return check_journal(
             self.profile.folder, self.account, clock=self.clock, ids=self.ids, full=True, url=self._journal_url()
         )
+
+    def journal_backup(self, file: Path) -> "BackedUp":
+        """A proven copy of the journal in `file`."""
+        from perpsctl.journal.backup import back_up
+
+        return back_up(self.store.log, file)
+
+    def journal_migrate(self) -> "Migrated":
+        """The journal has this version's schema; an older one was kept aside."""
+        from perpsctl.journal.migrate import migrate
+
+        return migrate(self.profile.folder, self.account, clock=self.clock, ids=self.ids, url=self._journal_url())
 
     # --- the engine ---------------------------------------------------------------------------------------
 

@@ -99,6 +99,18 @@ class Backend(ABC):
         """As `rows`, for the few statements that every write runs: rendered once per handle, answered as plain tuples."""
 
     @abstractmethod
+    def schema_number(self) -> int:
+        """The number of the schema it has; an error when it is no journal of ours."""
+
+    @abstractmethod
+    def take_schema(self, number: int, work: Callable[[Connection], None]) -> None:
+        """Inside `writing`: what `work` changes and the number that stands for it, committed together."""
+
+    @abstractmethod
+    def keep_aside(self, number: int) -> str | None:
+        """A copy of the journal with the schema `number` is kept beside it, and this is its name; None where none is ours."""
+
+    @abstractmethod
     def storage_problem(self) -> str | None:
         """What the back end finds wrong with its own storage, indexes included; None when nothing."""
 

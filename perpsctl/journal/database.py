@@ -4,10 +4,11 @@ The only place that turns SQLite's errors into ours.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row
 from sqlalchemy.sql import Executable
@@ -20,6 +21,8 @@ from perpsctl.journal.audit import corrupt
 from perpsctl.journal.backend import Backend, Step, close_quietly, no_step
 from perpsctl.journal.rendered import Rendered
 from perpsctl.journal.sqlite import DatabaseTrouble, Trouble, trouble_of
+
+T = TypeVar("T")
 
 
 class Database(Backend):
@@ -36,14 +39,30 @@ class Database(Backend):
         self._rendered: dict[ClauseElement, Rendered] = {}
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock, busy_timeout: timedelta, step: Step = no_step) -> "Database":
-        """The file, created and stamped when it was empty; JournalUnavailable or JournalCorrupt otherwise."""
+    def unchecked(cls, path: Path, *, clock: Clock, busy_timeout: timedelta, step: Step = no_step) -> "Database":
+        """The file as it is, made empty when there was none; JournalUnavailable or JournalCorrupt otherwise."""
         sqlite.prepare_file(path)
         connection: Connection | None = None
         try:
             connection = sqlite.connect(path, busy_timeout)
             sqlite.use_wal(connection, clock)
-            database = cls(path, connection, step)
+            return cls(path, connection, step)
+        except DatabaseTrouble as trouble:
+            _close(connection)
+            raise _translated(trouble, "opened") from None
+        except OSError as trouble:
+            _close(connection)
+            raise _not_opened(trouble) from None
+        except BaseException:
+            _close(connection)
+            raise
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock, busy_timeout: timedelta, step: Step = no_step) -> "Database":
+        """The file, created and stamped when it was empty; JournalUnavailable or JournalCorrupt otherwise."""
+        database = cls.unchecked(path, clock=clock, busy_timeout=busy_timeout, step=step)
+        connection = database._connection
+        try:
             if sqlite.is_empty(connection):
                 with database.writing():
                     if sqlite.is_empty(connection):  # nobody was faster
@@ -58,9 +77,7 @@ class Database(Backend):
             raise _translated(trouble, "opened") from None
         except OSError as trouble:
             _close(connection)
-            raise JournalUnavailable(
-                f"the journal cannot be opened: {trouble.strerror}", fix="look at the disk"
-            ) from None
+            raise _not_opened(trouble) from None
         except BaseException:
             _close(connection)
             raise
@@ -98,6 +115,58 @@ class Database(Backend):
             return rendered.run(self._driver, values)
         except DatabaseTrouble as trouble:
             raise self._failed(trouble, verb) from None
+
+    def schema_number(self) -> int:
+        """As the file's header bears it."""
+        return self._asked(sqlite.number_of)
+
+    def take_schema(self, number: int, work: Callable[[Connection], None]) -> None:
+        """The tables `work` makes and their number."""
+        self._asked(work)
+        self._asked(lambda connection: sqlite.set_number(connection, number))
+
+    def keep_aside(self, number: int) -> str:
+        """A whole copy beside the file; one that a killed migration left is made anew."""
+        kept = self.path.with_name(f"{self.path.name}.schema-{number}")
+        try:
+            kept.unlink(missing_ok=True)
+            sqlite.prepare_file(kept)
+            connection = sqlite.connect(kept, timedelta(0))
+            try:
+                self.copy_into(Database(kept, connection, no_step))
+            finally:
+                _close(connection)
+        except OSError as trouble:
+            raise JournalUnavailable(
+                f"the journal cannot be kept aside before it is migrated: {trouble.strerror}", fix="look at the disk"
+            ) from None
+        return str(kept)
+
+    def copy_into(self, other: "Database") -> None:
+        """Every page as of one moment, while others write; `other` is then one file without a write-ahead log."""
+        try:
+            self._driver.backup(other._driver)
+            other._driver.execute("PRAGMA journal_mode=DELETE")
+        except DatabaseTrouble as trouble:
+            raise _translated(trouble, "copied") from None
+
+    @contextmanager
+    def creating(self) -> Iterator[None]:
+        """An empty file has our schema and what is inside, in one transaction."""
+        self._driver.execute("BEGIN IMMEDIATE")
+        try:
+            sqlite.create_schema(self._connection)
+            yield
+            self._driver.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _asked(self, ask: Callable[[Connection], T]) -> T:
+        try:
+            return ask(self._connection)
+        except DatabaseTrouble as trouble:
+            raise self._failed(trouble, "migrated") from None
 
     def storage_problem(self) -> str | None:
         """What SQLite finds wrong with the whole file, indexes included."""
@@ -156,6 +225,10 @@ class Database(Backend):
 
     def _disconnect(self) -> None:
         _close(self._connection)
+
+
+def _not_opened(trouble: OSError) -> JournalUnavailable:
+    return JournalUnavailable(f"the journal cannot be opened: {trouble.strerror}", fix="look at the disk")
 
 
 def _translated(error: Exception, verb: str) -> Exception:

@@ -123,7 +123,7 @@ class Log:
                 if batch.rows:
                     self.database.step("insert")
                     for row in batch.rows:
-                        self.database.often(_INSERT, _values(row), verb="written")
+                        self.database.often(_INSERT, values_of(row), verb="written")
         except CommitUnknown:
             self._require_there(batch)
         assert batch is not None
@@ -214,6 +214,18 @@ class Log:
             if problem is not None:
                 return self._integrity(1, None, problem)
             return self._verify_all()
+
+    def proven(self, copy: Backend) -> Head | None:
+        """The head of a copy in which every row is sealed and whose views, where ours stand, are ours; None otherwise (J3)."""
+        replayed = State(self.account, seq=0, head=GENESIS)
+        alike = self.state.seq == 0
+        for row in rows_since(copy, 1):
+            if self._chain.problem(row, replayed.seq, replayed.head) is not None:
+                return None
+            replayed.apply(row)
+            if replayed.seq == self.state.seq:
+                alike = state_text(replayed) == state_text(self.state)
+        return Head(seq=replayed.seq, hash=replayed.head) if alike else None
 
     def snapshot(self) -> None:
         """The folded state is kept, so that the next process starts from here."""
@@ -317,5 +329,6 @@ class Log:
         )
 
 
-def _values(row: Row) -> dict[str, object]:
+def values_of(row: Row) -> dict[str, object]:
+    """A row as its columns take it."""
     return {name: getattr(row, name) for name in Row.__slots__}

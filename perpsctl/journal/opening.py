@@ -1,6 +1,7 @@
 """Opens a profile's journal: file, audit key, views, and exits spooled while it was broken."""
 
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -56,15 +57,30 @@ def open_backend(
     """The rows, wherever they lie, with a schema of our number; nothing of them is verified yet."""
     if url is None:
         return Database.open(folder / JOURNAL_FILE, clock=clock, busy_timeout=busy_timeout, step=step)
-    try:
-        from perpsctl.journal.postgres import Address
-        from perpsctl.journal.shared import SharedDatabase
-    except ImportError:
-        raise JournalUnavailable(
-            "the journal lies on PostgreSQL and its driver is not installed", fix="pip install 'perpsctl[postgres]'"
-        ) from None
+    _require_driver()
+    from perpsctl.journal.postgres import Address
+    from perpsctl.journal.shared import SharedDatabase
+
     prepare_folder(folder)
     return SharedDatabase.open(Address.read(url), clock=clock, busy_timeout=busy_timeout, step=step)
+
+
+def unchecked_backend(folder: Path, url: str | None, *, clock: Clock) -> Backend:
+    """The rows, wherever they lie, whatever their schema: for bringing it up to date."""
+    if url is None:
+        return Database.unchecked(folder / JOURNAL_FILE, clock=clock, busy_timeout=BUSY_TIMEOUT)
+    _require_driver()
+    from perpsctl.journal.postgres import Address
+    from perpsctl.journal.shared import SharedDatabase
+
+    return SharedDatabase(Address.read(url), clock=clock, busy_timeout=BUSY_TIMEOUT, step=no_step)
+
+
+def _require_driver() -> None:
+    if find_spec("psycopg") is None:
+        raise JournalUnavailable(
+            "the journal lies on PostgreSQL and its driver is not installed", fix="pip install 'perpsctl[postgres]'"
+        )
 
 
 def _key(folder: Path, database: Backend, ids: Ids) -> bytes:

@@ -176,15 +176,27 @@ def is_empty(connection: Connection) -> bool:
     return not there & {table.name for table in _TABLES}
 
 
-def require_our_schema(connection: Connection) -> None:
-    """Exactly our schema number and every part of it, else a refusal that says what to do (J6, X10)."""
-    there = set(inspect(connection).get_table_names())
-    if stamp_table.name not in there:
-        raise unusable("its tables bear no stamp: half migrated, or not a journal", "run `perpsctl journal migrate`")
+def number_of(connection: Connection) -> int:
+    """The schema's number in the stamp; JournalUnavailable when there is no stamp of ours."""
+    if stamp_table.name not in inspect(connection).get_table_names():
+        raise unusable(
+            "its tables bear no stamp: half made by another tool, or not a journal",
+            "restore the database from its backup, or give the journal one of its own",
+        )
     stamps = connection.execute(stamp_table.select()).fetchall()
     if len(stamps) != 1 or stamps[0].application != APPLICATION_ID:
         raise unusable("its stamp is not perpsctl's", "give the journal a database of its own")
-    found = stamps[0].number
+    return int(stamps[0].number)
+
+
+def set_number(connection: Connection, number: int) -> None:
+    """The stamp bears this schema number, with the caller's transaction."""
+    connection.execute(stamp_table.update().values(number=number))
+
+
+def require_our_schema(connection: Connection) -> None:
+    """Exactly our schema number and every part of it, else a refusal that says what to do (J6, X10)."""
+    found = number_of(connection)
     if found < SCHEMA:
         raise unusable(f"it has schema {found}, this version needs {SCHEMA}", "run `perpsctl journal migrate`")
     if found > SCHEMA:

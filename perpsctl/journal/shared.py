@@ -98,6 +98,19 @@ class SharedDatabase(Backend):
 
         return self._asked(ask, verb)
 
+    def schema_number(self) -> int:
+        """As the stamp bears it."""
+        return self._asked(postgres.number_of, "read")
+
+    def take_schema(self, number: int, work: Callable[[Connection], None]) -> None:
+        """The tables `work` makes and their number."""
+        self._asked(work, "migrated")
+        self._asked(lambda connection: postgres.set_number(connection, number), "migrated")
+
+    def keep_aside(self, number: int) -> str | None:
+        """Nothing: the server keeps backups of its own, and the change is one transaction."""
+        return None
+
     def storage_problem(self) -> str | None:
         """What is missing of the schema; the pages are the server's to check."""
         return self._asked(postgres.schema_problem, "read")

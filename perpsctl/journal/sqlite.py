@@ -177,6 +177,18 @@ def create_schema(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
 
 
+def number_of(connection: Connection) -> int:
+    """The schema's number in the file; JournalCorrupt when it is no journal of ours."""
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise corrupt(None, "the file is not a perpsctl journal")
+    return _pragma(connection, "user_version")
+
+
+def set_number(connection: Connection, number: int) -> None:
+    """The file bears this schema number, with the caller's transaction."""
+    connection.exec_driver_sql(f"PRAGMA user_version={number:d}")
+
+
 def is_empty(connection: Connection) -> bool:
     """True for a file nobody has put anything into."""
     return (
@@ -188,9 +200,7 @@ def is_empty(connection: Connection) -> bool:
 
 def require_our_schema(connection: Connection) -> None:
     """Exactly our schema number, else a refusal that says what to do (J6)."""
-    if _pragma(connection, "application_id") != APPLICATION_ID:
-        raise corrupt(None, "the file is not a perpsctl journal")
-    found = _pragma(connection, "user_version")
+    found = number_of(connection)
     if found < SCHEMA:
         raise _unusable(f"it has schema {found}, this version needs {SCHEMA}", "run `perpsctl journal migrate`")
     if found > SCHEMA:

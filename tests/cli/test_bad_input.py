@@ -127,7 +127,7 @@ def test_a_hostile_number_is_a_usage_error_and_starts_nothing(ask: Ask, option: 
         pytest.param(("--format", "xml", "order", "list"), id="no such format"),
         pytest.param((*LIMIT, "--format", "junit"), id="junit of an order"),
         pytest.param(("order", "cancel-all", "--format", "junit"), id="junit of cancels"),
-        pytest.param(("journal", "migrate"), id="planned"),
+        pytest.param(("journal", "backup"), id="backup to nowhere"),
     ],
 )
 def test_what_cannot_be_meant_is_exit_2_and_starts_nothing(ask: Ask, run: Ask, words: tuple[str, ...]) -> None:

@@ -32,7 +32,7 @@ def command_paths() -> list[str]:
 
 
 def test_every_command_has_its_schema_and_every_schema_its_command() -> None:
-    named = {path.replace(" ", ".") for path in command_paths() if path != "journal migrate"}
+    named = {path.replace(" ", ".") for path in command_paths()}
     assert {path.stem for path in FOLDER.glob("*.json")} == named | {"common", "error", "version"}
 
 
@@ -47,6 +47,16 @@ def test_a_schema_sees_what_is_wrong() -> None:
     assert invalid(whole | {"data": {"file": "x", "more": 1}}) != []
     assert invalid({key: value for key, value in whole.items() if key != "warnings"}) != []
     assert schema("common")["$defs"]["decimal"]["type"] == "string"
+
+
+def test_a_backup_is_a_proven_file_and_is_never_written_over(exchange: Path, ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "copy.db"
+    said = ask("journal", "backup", str(file))
+    assert (said.code, said.data["file"]) == (0, str(file))
+    assert said.data["head"] == ask("journal", "info").data["head"]
+    again = ask("journal", "backup", str(file))
+    assert (again.code, again.error["code"]) == (2, "usage")
+    assert file.stat().st_size == said.data["size_bytes"]
 
 
 def test_place_list_show_edit_and_cancel_agree_with_the_exchanges_book(exchange: Path, ask: Ask) -> None:
@@ -184,6 +194,7 @@ def test_an_order_that_is_not_ours_is_listed_as_foreign_and_is_a_break(exchange:
         (("config", "show"), {"values"}),
         (("journal", "info"), {"path", "rows", "head"}),
         (("journal", "check"), {"integrity"}),
+        (("journal", "migrate"), {"found", "schema", "kept"}),
         (("sim", "status"), {"faces", "ca_file", "key_files", "control", "pid"}),
         (("sim", "fault", "catalogue"), {"catalogue"}),
         (("sim", "fault", "list"), {"faults"}),
