@@ -191,6 +191,7 @@ def test_L5_R3_cancel_all_without_a_listing_cancels_what_the_journal_knows_and_s
     order = resting(house)
     foreign = house.venue.rest(limit_price="59000")
     house.venue.fail("live_orders")
+    house.venue.calls.clear()
     report = house.engine.desk.cancel_all(wait=WAIT)
     assert report.gone == (order.venue_order_id,)
     assert house.venue.live() == [foreign]
