@@ -13,7 +13,7 @@ from perpsctl.domain.ids import AccountKey, Ids
 from perpsctl.domain.ports import Clock
 from perpsctl.journal.audit import corrupt
 from perpsctl.journal.backend import Backend
-from perpsctl.journal.migrations import STEPS, Step, upgrade
+from perpsctl.journal.migrations.steps import STEPS, Step, upgrade
 from perpsctl.journal.opening import JOURNAL_FILE, open_journal, unchecked_backend
 from perpsctl.journal.schema import SCHEMA
 

@@ -15,7 +15,7 @@ from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.journal import postgres, sqlite
 from perpsctl.journal.database import Database
 from perpsctl.journal.migrate import bring_to, migrate
-from perpsctl.journal.migrations import STEPS, Step, upgrade
+from perpsctl.journal.migrations.steps import STEPS, Step, upgrade
 from perpsctl.journal.opening import JOURNAL_FILE, unchecked_backend
 from perpsctl.journal.schema import SCHEMA
 from perpsctl.journal.shared import SharedDatabase

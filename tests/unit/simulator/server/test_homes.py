@@ -215,10 +215,10 @@ def test_a_profile_folder_that_cannot_be_made_costs_entries_their_journal_and_no
         assert parts.venue.live_orders().orders == ()
 
 
-def test_a_journal_that_is_not_built_yet_stops_entries_and_not_the_way_out(exchange: Path) -> None:
+def test_a_shared_journal_that_cannot_be_reached_stops_entries_and_not_the_way_out_R2(exchange: Path) -> None:
     config = places.config_file()
-    config.write_text('[profile.sim]\njournal = "postgresql://127.0.0.1/none"\n', encoding="utf-8")
-    with toolkit() as parts, pytest.raises(PerpsctlError, match="not built yet"):
+    config.write_text('[profile.sim]\njournal = "postgresql://127.0.0.1:1/none"\n', encoding="utf-8")
+    with toolkit() as parts, pytest.raises(PerpsctlError, match="cannot be reached"):
         _ = parts.journal
     with toolkit(way_out=True) as parts:
         assert isinstance(parts.journal, BrokenJournal)
