@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import time, timedelta
 from decimal import Decimal
 
-from perpsctl.domain.funding import SPAN, FundingReport, sum_of_eight
+from perpsctl.domain.funding import SPAN, FundingReport
 from perpsctl.render.answer import Ago, Answer, Cell, Facts, Table, bad, good, warn
 from perpsctl.render.values import NOTHING, clock_time, number
 
@@ -24,14 +24,14 @@ def funding(found: FundingReport, *, bound: Decimal, cash_times: Sequence[time])
             (
                 clock_time(each.at),
                 number(each.rate_1h),
-                number(sum_of_eight((found.hours or ())[: index + 1])),
+                number(found.sums[index]),
                 number(each.rate_8h),
                 number(each.index_price),
             )
             for index, each in enumerate(found.hours or ())
         ),
         right=frozenset({"rate 1 h", "sum 8 h", "venue's 8 h", "index"}),
-        empty=NO_HISTORY if found.hours is None else "the venue told no full hour",
+        empty="the venue told no full hour",
     )
     data = {
         "product_id": found.product_id,
@@ -49,7 +49,12 @@ def funding(found: FundingReport, *, bound: Decimal, cash_times: Sequence[time])
         "as_of": found.as_of,
     }
     warnings = () if short_of is None else (short_of,)
-    return Answer(data=data, blocks=[facts, table], rows_key="" if hours is None else "hours", warnings=warnings)
+    return Answer(
+        data=data,
+        blocks=[facts] if hours is None else [facts, table],
+        rows_key="" if hours is None else "hours",
+        warnings=warnings,
+    )
 
 
 def _hour(found: FundingReport, index: int) -> dict[str, object]:
@@ -58,7 +63,7 @@ def _hour(found: FundingReport, index: int) -> dict[str, object]:
     return {
         "at": each.at,
         "rate_1h": each.rate_1h,
-        "sum_8h": sum_of_eight(hours[: index + 1]),
+        "sum_8h": found.sums[index],
         "rate_8h": each.rate_8h,
         "index_price": each.index_price,
     }

@@ -338,6 +338,7 @@ class AdvancedTradeVenue(CommonVenue):
             product_id=product.product_id,
             terms=product.funding or nothing,
             hours=None,
+            sums=(),
             last_full=None,
             accruing=None,
             as_of=product.as_of,

@@ -60,12 +60,13 @@ class Funding:
     def report(self, product_id: ProductId, ticker: Got[market.Ticker], hours: int) -> FundingReport:
         """The last so many full hours as the venue tells them now, and what an order is judged by."""
         now, told = self._clock.now(), self._told(product_id, ticker)
-        found = self._hours(product_id, now, hours)
+        found = self._hours(product_id, now, hours + SPAN - 1)
         last_full = self._kept(product_id, found, now)
         return FundingReport(
             product_id=product_id,
             terms=judged_by(told, last_full, told.rate),
             hours=tuple(found[-hours:]),
+            sums=tuple(sum_of_eight(found[: at + 1]) for at in range(len(found)))[-hours:],
             last_full=last_full,
             accruing=told.rate,
             as_of=ticker.answer.asked,

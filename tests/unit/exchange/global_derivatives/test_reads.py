@@ -183,7 +183,8 @@ def test_the_funding_report_tells_the_hours_asked_for_and_judges_by_the_same_rat
     assert (len(report.hours), report.last_full, report.accruing) == (12, Decimal("0.00008"), Decimal("0.0001"))
     assert report.terms == venue.product(PERP).funding
     (asked,) = {call.params["start_timestamp"] for call in gateway.to("public/get_funding_rate_history")}
-    assert asked == NOW_MS - 13 * HOUR_MS
+    assert asked == NOW_MS - 20 * HOUR_MS  # seven more than are shown, for the sum of the first
+    assert report.sums == (None,) * 6 + (Decimal("0.00008"),) * 6
     with pytest.raises(UsageError):
         venue.funding(PERP, 721)
 
