@@ -74,6 +74,7 @@ class Toolkit:
         self._way_out = way_out
         self._venues: dict[KeyPurpose, AnyVenue] = {}
         self._store: SqlJournal | None = None
+        self._no_store: JournalUnavailable | None = None
         self._closing = ExitStack()
 
     # --- the venue ----------------------------------------------------------------------------------------
@@ -235,13 +236,20 @@ class Toolkit:
     @property
     def store(self) -> "SqlJournal":
         """The journal itself; JournalUnavailable when it cannot be opened."""
+        if self._store is None and self._no_store is not None:
+            raise self._no_store
         if self._store is None:
             _own_folder(self.profile.folder)
             from perpsctl.journal.opening import open_journal
 
-            self._store = open_journal(
-                self.profile.folder, self.account, clock=self.clock, ids=self.ids, url=self._journal_url()
-            )
+            try:
+                self._store = open_journal(
+                    self.profile.folder, self.account, clock=self.clock, ids=self.ids, url=self._journal_url()
+                )
+            except JournalUnavailable as refused:
+                if self._way_out:  # a database that says nothing is waited for once, not at every part of the way out
+                    self._no_store = refused
+                raise
         return self._store
 
     @cached_property

@@ -27,7 +27,7 @@ from perpsctl.journal.schema import APPLICATION_ID, SCHEMA, metadata
 DatabaseTrouble = (SQLAlchemyError, psycopg.Error)
 OLDEST = 150_000  # PostgreSQL 15
 CONNECT_WITHIN = timedelta(seconds=4)
-STATEMENT_WITHIN = timedelta(seconds=5)
+STATEMENT_WITHIN = timedelta(seconds=1)  # beyond the wait for another writer
 ANSWER_WITHIN = timedelta(seconds=8)  # the server's own bounds come first; this one is for a server that says nothing
 IDLE_WRITE_ENDS = timedelta(seconds=10)  # a stopped process gives up the journal it was writing (P3)
 LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1"})

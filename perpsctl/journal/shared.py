@@ -33,6 +33,9 @@ from perpsctl.journal.schema import APPLICATION_ID
 T = TypeVar("T")
 LOOK_UP_WITHIN = timedelta(seconds=10)  # a server that restarts is back by then
 PAUSE = timedelta(milliseconds=100)
+# A server that says nothing costs each attempt its whole bound: the way out must not pay that at every read.
+SLOW_REFUSAL = timedelta(seconds=1)
+LEFT_ALONE = timedelta(seconds=10)
 
 
 class BusyDatabase(JournalUnavailable):
@@ -50,6 +53,7 @@ class SharedDatabase(Backend):
         self._held: Connection | None = None
         self._driver: Bounded | None = None  # the driver's own connection below it
         self._writing = False
+        self._silent: tuple[int, JournalUnavailable] | None = None  # until when it is left alone, and what it cost us
         self._in_doubt = False  # whether the last commit stands is not known yet
         self._rendered: dict[ClauseElement, Rendered] = {}
         self._connect()
@@ -253,17 +257,24 @@ class SharedDatabase(Backend):
 
     def _connect(self) -> None:
         """Connected; after a commit in doubt a server that restarts is waited for."""
+        if self._silent is not None and self._clock.monotonic_ns() < self._silent[0]:
+            raise self._silent[1]
         waited = timedelta(0)
         while True:
+            began = self._clock.monotonic_ns()
             try:
                 self._held = postgres.connect(self.address, self._busy_timeout)
                 self._driver = postgres.driver(self._held)
                 return
             except DatabaseTrouble as trouble:
+                now = self._clock.monotonic_ns()
                 if not self._in_doubt or waited >= LOOK_UP_WITHIN:
-                    raise self._unreachable(trouble) from None
+                    refused = self._unreachable(trouble)
+                    if now - began > _ns(SLOW_REFUSAL):
+                        self._silent = (now + _ns(LEFT_ALONE), refused)
+                    raise refused from None
             self._clock.sleep(PAUSE)
-            waited += PAUSE
+            waited += PAUSE + timedelta(microseconds=(now - began) // 1000)
 
     def _do(self, words: str) -> str | None:
         """Run plain text, several statements at once too; the last one's command word."""
@@ -325,6 +336,10 @@ def _senders(connection: Connection) -> tuple[str, ...]:
         "AND l.granted AND l.mode = 'ShareLock' AND a.pid <> pg_backend_pid() ORDER BY 1"
     )
     return tuple(str(row[0]) for row in connection.execute(query, {"application": APPLICATION_ID, "senders": SENDERS}))
+
+
+def _ns(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1) * 1000
 
 
 def _undone(why: str) -> Undone:

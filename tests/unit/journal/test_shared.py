@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import insert
 
 from perpsctl.domain.accounts import Booked
 from perpsctl.domain.errors import InvariantBroken, JournalCorrupt, JournalUnavailable, LeaseHeld
@@ -19,7 +20,7 @@ from perpsctl.journal.audit import KEY_FILE
 from perpsctl.journal.backend import Step, Undone, no_step
 from perpsctl.journal.lease import Holder, RowLease
 from perpsctl.journal.log import TRANSACTION_TRIES
-from perpsctl.journal.schema import APPLICATION_ID
+from perpsctl.journal.schema import APPLICATION_ID, leases
 from perpsctl.journal.shared import SharedDatabase
 from perpsctl.journal.store import SqlJournal
 from perpsctl.systemports import SystemClock
@@ -270,6 +271,7 @@ def test_a_line_that_swallows_everything_ends_within_bounds_X7_X9(
 ) -> None:
     monkeypatch.setattr(postgres, "ANSWER_WITHIN", timedelta(seconds=1))
     monkeypatch.setattr(postgres, "CONNECT_WITHIN", timedelta(seconds=2))
+    monkeypatch.setattr("perpsctl.journal.shared.LEFT_ALONE", timedelta(milliseconds=100))
     journal, judge, clock = place.host(url=wire.url(place.database)), Judge(), SystemClock()
     wire.swallow_requests = True
     began = clock.monotonic_ns()
@@ -278,7 +280,43 @@ def test_a_line_that_swallows_everything_ends_within_bounds_X7_X9(
     assert clock.monotonic_ns() - began < 8_000_000_000
     assert judge.asked == 0
     wire.swallow_requests = False
+    clock.sleep(timedelta(milliseconds=100))
     assert isinstance(judge.decide(journal), Approved)
+
+
+def test_a_server_that_says_nothing_is_waited_for_once_and_then_left_alone_a_while_X7(
+    place: Place, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way out reads the journal several times: each read must not cost the whole bound again."""
+    monkeypatch.setattr(postgres, "ANSWER_WITHIN", timedelta(seconds=1))
+    monkeypatch.setattr(postgres, "CONNECT_WITHIN", timedelta(seconds=2))
+    monkeypatch.setattr("perpsctl.journal.shared.LEFT_ALONE", timedelta(seconds=1))
+    journal, clock = place.host(url=wire.url(place.database)), SystemClock()
+    wire.swallow_requests = True
+    with pytest.raises(JournalUnavailable, match="cannot be reached"):
+        journal.halt()
+    began = clock.monotonic_ns()
+    for _ in range(10):
+        with pytest.raises(JournalUnavailable, match="cannot be reached"):
+            journal.halt()
+    assert clock.monotonic_ns() - began < 500_000_000
+    wire.swallow_requests = False
+    clock.sleep(timedelta(seconds=1))
+    assert journal.halt().journal == "released"
+
+
+def test_a_transaction_in_which_a_statement_failed_never_passes_for_committed_X4(place: Place) -> None:
+    """The server answers such a COMMIT without an error; only its word for what it did tells."""
+    database = place.host().log.database
+    with (
+        pytest.raises(Undone, match="a statement in it had failed"),
+        database.writing(),
+        pytest.raises(InvariantBroken),
+    ):
+        database.execute(insert(leases), {"account": "x", "fence": None, "expires": "y"})
+    with database.writing():
+        database.execute(insert(leases), {"account": "x", "fence": 1, "expires": "y"})
+    assert place.ask("SELECT fence FROM leases") == [(1,)]
 
 
 def test_another_writer_that_does_not_end_is_waited_for_within_bounds_X9(place: Place) -> None:
