@@ -1,7 +1,8 @@
 """Whether an order seen at the venue is the one that was sent: what the record says, compared with what the venue tells.
 
 An order under our id with other terms is somebody's mistake and is never adopted (fault H10); a part the venue does not
-tell proves nothing either way and is not compared. Pure.
+tell proves nothing either way and is not compared. One difference is the venue's own: the price of a way out that it drew in
+towards the market. Pure.
 """
 
 from datetime import timedelta
@@ -38,7 +39,9 @@ def terms_apart(order: VenueOrder, record: IntentRecord) -> tuple[str, ...]:
 def _priced(order: VenueOrder, intent: OrderIntent, record: IntentRecord) -> list[str]:
     limit = intent.limit_price if record.sent_price is None else record.sent_price
     stop = intent.stop_price if record.sent_stop is None else record.sent_stop
-    found = [_price("price", order.limit_price, limit), _price("stop price", order.stop_price, stop)]
+    found = [_price("stop price", order.stop_price, stop)]
+    if not drawn_in(intent, order.limit_price, limit):
+        found.insert(0, _price("price", order.limit_price, limit))
     if order.type is not OrderType.UNRECOGNISED:
         found.append(_words("type", order.type.value, intent.type.value, order.type is not intent.type))
     if order.tif is not TimeInForce.UNRECOGNISED:
@@ -49,6 +52,18 @@ def _priced(order: VenueOrder, intent: OrderIntent, record: IntentRecord) -> lis
         late = abs(order.expires - intent.expires) > EXPIRY_ROUNDED
         found.append(_words("expiry", order.expires.isoformat(), intent.expires.isoformat(), late))
     return found
+
+
+def drawn_in(intent: OrderIntent, seen: Price | None, sent: Price | None) -> bool:
+    """True for a way out at a price the venue drew in towards the market: it reduces, never rests, and asks for less.
+
+    The gateway moves prices beyond its limits without a word (coinbase-global-derivatives.md section 7, 2026-11-22), and those
+    limits may move between our read of them and the order's arrival.
+    """
+    one_shot = intent.tif in (TimeInForce.IOC, TimeInForce.FOK)
+    if not (intent.reduce_only and one_shot) or seen is None or sent is None:
+        return False
+    return (seen - sent) * intent.side.sign < 0
 
 
 def _price(name: str, seen: Price | None, sent: Price | None) -> str:

@@ -118,6 +118,8 @@ def _limits(chance: Random) -> dict[str, str]:
 
 def _script(chance: Random, *, us: bool, runs: bool) -> tuple[Step, ...]:
     steps = [_place(chance)]
+    if chance.random() < 0.2:
+        steps = [_resting(chance), _edit(chance)]
     for _ in range(chance.choice((0, 1, 2, 2, 3, 3, 4, 5))):
         steps.append(_next_step(chance, runs=runs))
     return tuple(steps if us else map(_without_gtd, steps))
@@ -157,13 +159,18 @@ def _place(chance: Random) -> Step:
     return Step(do="place", args=args)
 
 
+def _resting(chance: Random) -> Step:
+    step = _place(chance)
+    return replace(step, args={**step.args, "tif": "gtc", "post_only": 1, "below": 300})
+
+
 def _edit(chance: Random) -> Step:
     return Step(
         do="edit",
         args={
-            "which": chance.randrange(3),
+            "which": chance.choice((0, 0, 0, 1, 2)),
             "move": chance.choice((0, 5, 20, -3, -60)),
-            "lots": chance.choice((0, 0, 1, 2, 6, 14)),
+            "lots": chance.choice((0, 0, 1, 2, 6, 11, 14, 16)),
         },
     )
 
@@ -261,7 +268,7 @@ OF_SOCKETS = ("W4", "W6")
 LASTING = ("N6", "A1", "A2", "A3", "M2", "E5", "E6", "cancel_only", "post_only", "limit_only", "closed")
 PARAMETERS: dict[str, dict[str, tuple[str | int, ...]]] = {
     "N1": {"seconds": (1, 5)},
-    "N14": {"seconds": (1, 4, 9, 18, 45)},
+    "N14": {"seconds": (1, 4, 9, 18, 45, 70)},
     "N16": {"seconds": (2, 9, 30)},
     "N17": {"form": ("other", "duplicate")},
     "N24": {"target": ("same", "other", "loop")},

@@ -33,7 +33,6 @@ from perpsctl.domain.orders import (
     ApprovedOrder,
     NotSent,
     OrderType,
-    QuantizedOrder,
     Rejected,
     Road,
     SubmitOutcome,
@@ -41,6 +40,7 @@ from perpsctl.domain.orders import (
     VenueOrder,
 )
 from perpsctl.domain.ports import Gate
+from perpsctl.domain.sameness import drawn_in
 from perpsctl.exchange.echo import terms_apart
 from perpsctl.exchange.endings import another_order, impossible, without_reply
 from perpsctl.exchange.global_derivatives.faults import stop_of, words_of
@@ -137,7 +137,7 @@ class Writes:
         against = list(terms_apart(found, order, approved.client_order_id, priced=priced))
         if order.intent.reduce_only and body.reduce_only is not True:
             against.append("reduce-only")
-        if against == ["price"] and _clamped_way_out(found, order):
+        if against == ["price"] and drawn_in(order.intent, found.limit_price, order.limit_price):
             evidence = f"{evidence}; the venue's price limits made it {plain(found.limit_price or Decimal(0))}"
         elif against:
             return another_order(against, evidence)
@@ -233,10 +233,3 @@ def _body_of(result: trading.OrderAndTrades) -> trading.Order:
     if not isinstance(result.order, trading.Order):
         raise WireError("no order in the answer")
     return result.order
-
-
-def _clamped_way_out(found: VenueOrder, order: QuantizedOrder) -> bool:
-    """True for a way out at a price the venue drew in towards the market: it reduces, never rests, and asks for less."""
-    if not (order.intent.reduce_only and order.one_shot) or found.limit_price is None or order.limit_price is None:
-        return False
-    return (found.limit_price - order.limit_price) * order.side.sign < 0

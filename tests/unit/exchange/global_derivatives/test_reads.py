@@ -17,7 +17,7 @@ from perpsctl.domain.errors import (
 from perpsctl.domain.ids import ProductId, VenueOrderId
 from perpsctl.domain.market import MarkSource, PriceLimits
 from perpsctl.domain.numbers import NO_SIZE, Price
-from perpsctl.domain.orders import OrderStatus, OrderType
+from perpsctl.domain.orders import OrderStatus, OrderType, TimeInForce
 from perpsctl.domain.ports import Sought
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import IntentRecord, IntentStage
@@ -805,6 +805,28 @@ def test_H10_a_clamped_price_is_a_contradiction_in_the_search_too() -> None:
     venue, gateway = ready(clock)
     gateway.on(BY_LABEL, [[order_body(price=59900.4)]])
     assert "price" in venue.search(sought(clock)).contradicts
+
+
+@pytest.mark.parametrize(
+    ("price", "changes", "found"),
+    [
+        (59900.4, {}, True),  # a buy at 59900.5, drawn in towards the market
+        (60100.4, {}, False),  # asks for more than was meant: another order (H10)
+        (59900.4, {"reduce_only": False}, False),
+        (59900.4, {"tif": TimeInForce.GTC}, False),
+    ],
+)
+def test_L1_a_way_out_in_doubt_whose_price_the_venue_drew_in_is_found(
+    price: float, changes: dict[str, Any], found: bool
+) -> None:
+    clock = FakeClock()
+    venue, gateway = ready(clock)
+    terms: dict[str, Any] = {"reduce_only": True, "tif": TimeInForce.IOC, "post_only": False} | changes
+    shown = {"reduce_only": terms["reduce_only"], "post_only": False}
+    shown["time_in_force"] = "immediate_or_cancel" if terms["tif"] is TimeInForce.IOC else "good_til_cancelled"
+    gateway.on(BY_LABEL, [[order_body(price=price, **shown)]])
+    sighting = venue.search(sought(clock, **terms))
+    assert (sighting.order is not None, sighting.contradicts == "") == (found, found), sighting.contradicts
 
 
 def test_a_stop_that_fired_is_one_order_with_two_ids_and_no_duplicate() -> None:
