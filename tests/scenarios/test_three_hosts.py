@@ -233,6 +233,26 @@ def test_R2_X7_without_the_database_no_entry_leaves_and_cancels_and_the_latch_st
     assert (status.data["latch"], status.data["journal"]) == ("engaged", "released")
 
 
+def test_R2_without_the_database_a_position_is_closed_all_the_same_and_the_spool_keeps_it(hosts: Hosts) -> None:
+    home, other = hosts.homes[0], hosts.homes[1]
+    taken = home.perpsctl(
+        "order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--type", "market"
+    )
+    assert taken.code == 0, taken
+    hosts.server.stop()
+    try:
+        closed = other.perpsctl("positions", "flatten")
+        held = other.perpsctl("positions", "list")
+    finally:
+        hosts.server.start()
+    assert closed.code == 0, closed
+    assert held.data["positions"] == [], held
+    info = other.perpsctl("journal", "info")  # opening takes the spool in
+    assert (info.code, info.data["spooled"]) == (0, 0), info
+    roads = hosts.server.run(hosts.database, "SELECT payload FROM events WHERE kind = 'intent' ORDER BY seq")
+    assert ['"spooled":true' in str(row[0]) for row in roads] == [False, True], roads
+
+
 def test_P12_J5_one_host_runs_and_another_takes_over_when_it_died(hosts: Hosts) -> None:
     first, second = hosts.homes[:2]
     running = first.spawn("perpsctl.commands.app", "run", "--for", "60s", "--interval", "500ms", "--format", "json")
