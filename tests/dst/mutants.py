@@ -13,17 +13,18 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from perpsctl.domain.accounts import Booked, OrdersRead, PositionsRead
 from perpsctl.domain.errors import PerpsctlError
 from perpsctl.domain.ids import ClientOrderId
 from perpsctl.domain.orders import Accepted, ApprovedOrder, NotSent, OrderStatus, Rejected, Unknown, VenueOrder
-from perpsctl.domain.ports import Known
+from perpsctl.domain.ports import EventKind, Known
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import Attestation, IntentStage
 from perpsctl.domain.verdicts import Approved, Denied
-from perpsctl.engine import cancels, desk, killswitch, resolver, sending, supervisor, tracking
+from perpsctl.engine import cancels, desk, killswitch, reconcile, resolver, sending, supervisor
 from perpsctl.exchange.advanced_trade import link as us_link
 from perpsctl.exchange.advanced_trade import live_lists
 from perpsctl.exchange.advanced_trade import venue as us_venue
@@ -33,11 +34,12 @@ from perpsctl.exchange.global_derivatives import venue_clock
 from perpsctl.exchange.global_derivatives import writes as global_writes
 from perpsctl.exchange.transport import Answered, GateClosed, NotWritten, Written
 from perpsctl.gate import FileGate
-from perpsctl.journal import bookings, fold, spool, store
+from perpsctl.journal import audit, bookings, fold, spool, store
 from perpsctl.journal.entries import Tracked, after_outcome, merge_orders
 from perpsctl.journal.store import SqlJournal
 from perpsctl.risk import case, exposure, judge
 from perpsctl.wire.advanced_trade import outcomes
+from perpsctl.wire.advanced_trade import requests as us_requests
 from tests.dst.schedule import draw
 from tests.dst.story import run
 
@@ -202,6 +204,7 @@ def echo_unchecked() -> None:
         )
 
     put(outcomes, "_accepted", accepted)
+    put(us_writes, "terms_apart", lambda *terms, **how: ())
 
 
 @mutant
@@ -393,8 +396,11 @@ def acknowledged_cancel_taken_as_gone() -> None:
     def ask(self: Any, chase: Any, order_ids: Any) -> None:
         old(self, chase, order_ids)
         for order_id in order_ids:
-            answer, order = chase.answers.get(order_id), chase.live.get(order_id)
-            if answer is not None and answer.accepted and order is not None:
+            answer = chase.answers.get(order_id)
+            if answer is None or not answer.accepted:
+                continue
+            order = chase.live.get(order_id) or self._venue.order(order_id)
+            if order is not None:
                 chase.final[order_id] = replace(order, status=OrderStatus.CANCELLED)
 
     put(cancels.Canceller, "_ask", ask)
@@ -404,24 +410,12 @@ def acknowledged_cancel_taken_as_gone() -> None:
 
 
 @mutant
-def fill_after_the_end_ignored() -> None:
-    old = merge_orders
-
+def fill_beside_the_cancel_ignored() -> None:
     def merge(held: VenueOrder, seen: VenueOrder) -> VenueOrder:
-        return held if held.status.final else old(held, seen)
+        told = merge_orders(held, seen)
+        return replace(told, filled=held.filled) if told.status is OrderStatus.CANCELLED else told
 
     put(bookings, "merge_orders", merge)
-    put(fold, "merge_orders", merge)
-    old_fills = tracking.Tracker._fills_of_short
-
-    def fills(self: Any, reads: Any) -> Any:
-        for order_id in tuple(self._short):
-            record = self._journal.intent_by_order(order_id)
-            if record is not None and record.stage is IntentStage.DONE and record.order.filled == 0:
-                del self._short[order_id]
-        return old_fills(self, reads)
-
-    put(tracking.Tracker, "_fills_of_short", fills)
 
 
 @mutant
@@ -437,24 +431,49 @@ def duplicate_fills_counted() -> None:
 
 
 @mutant
-def final_state_reopened() -> None:
-    def merge(held: VenueOrder, seen: VenueOrder) -> VenueOrder:
-        return replace(seen, filled=max(held.filled, seen.filled) if seen.status.final else seen.filled)
-
-    put(bookings, "merge_orders", merge)
+def seal_leaves_out_the_payload() -> None:
+    old = audit.Chain.row_hash
+    put(audit.Chain, "row_hash", lambda self, **row: old(self, **{**row, "payload": ""}))
 
 
 @mutant
-def fills_fetched_once_only() -> None:
-    def fills(self: Any, reads: Any) -> Any:
-        booked: list[Any] = []
-        for order_id in tuple(self._short):
-            del self._short[order_id]
-            found = reads.attempt("fills", lambda order_id=order_id: self._venue.fills(venue_order_id=order_id))
-            booked += self._journal.record_fills(found or ())
-        return tuple(booked)
+def foreign_orders_passed_over() -> None:
+    old = reconcile._order_breaks
+    put(reconcile, "_order_breaks", lambda ours, theirs, now: [e for e in old(ours, theirs, now) if e.cls != "foreign"])
 
-    put(tracking.Tracker, "_fills_of_short", fills)
+
+@mutant
+def each_reconcile_writes() -> None:
+    old = reconcile.Reconciler.run
+
+    def run_and_tell(self: Any, **how: Any) -> Any:
+        report = old(self, **how)
+        self._journal.record_event(EventKind.RECONCILED, {"breaks": []})
+        return report
+
+    put(reconcile.Reconciler, "run", run_and_tell)
+
+
+@mutant
+def size_enlarged_on_the_wire() -> None:
+    old = us_requests.create_request
+
+    def larger(order: Any, client_id: Any) -> Any:
+        step = order.product.contract_size or Decimal(1)
+        return old(replace(order, size=order.size + step), client_id)
+
+    put(us_requests, "create_request", larger)
+
+
+@mutant
+def price_made_more_aggressive() -> None:
+    old = us_requests.create_request
+
+    def keener(order: Any, client_id: Any) -> Any:
+        step = order.product.price_step(order.limit_price)
+        return old(replace(order, limit_price=order.limit_price + order.side.sign * step), client_id)
+
+    put(us_requests, "create_request", keener)
 
 
 @mutant

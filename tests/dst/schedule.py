@@ -310,7 +310,8 @@ def _near(chance: Random, do: str, before: int) -> ExchangeFault:
         return _armed(chance, before, chance.choice(("E24", "N4", "N9", "E8")), None)
     if roll < 0.8:
         return _armed(chance, before, chance.choice(AT_CANCEL), "cancel_orders")
-    return _armed(chance, before, chance.choice(OF_READS), "reads", nth=chance.randrange(1, 30))
+    many = chance.choice((1, 1, 5, 25))
+    return _armed(chance, before, chance.choice(OF_READS), "reads", nth=chance.randrange(1, 30), count=many)
 
 
 def _anywhere(chance: Random, before: int, venue: str) -> ExchangeFault:
