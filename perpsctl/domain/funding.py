@@ -36,7 +36,9 @@ class FundingReport:
     product_id: ProductId
     terms: FundingTerms
     hours: tuple[FundingHour, ...] | None
-    sums: tuple[Decimal | None, ...]  # to each of `hours`: what the eight that end with it cost; None where one is missing
+    sums: tuple[
+        Decimal | None, ...
+    ]  # to each of `hours`: what the eight that end with it cost; None where one is missing
     last_full: Decimal | None
     accruing: Decimal | None
     as_of: datetime

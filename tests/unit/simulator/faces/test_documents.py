@@ -17,7 +17,9 @@ def test_every_fault_is_on_the_page_with_its_name_and_deed() -> None:
 
 
 def test_the_page_names_no_fault_that_cannot_be_armed() -> None:
-    listed = {line.split("|")[1].strip() for line in PAGE.splitlines() if line.startswith(("| N", "| E", "| A", "| W", "| M"))}
+    listed = {
+        line.split("|")[1].strip() for line in PAGE.splitlines() if line.startswith(("| N", "| E", "| A", "| W", "| M"))
+    }
     assert listed == {entry.fault for entry in CATALOGUE}
 
 
