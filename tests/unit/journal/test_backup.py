@@ -79,8 +79,15 @@ def test_a_backup_is_never_written_over_a_file_or_through_a_link(journal: SqlJou
         back_up(journal.log, tmp_path / "no-folder" / "copy.db")
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "DROP TRIGGER events_keep_update; UPDATE events SET payload = payload || ' ' WHERE seq = 3",
+        "DROP TRIGGER events_keep_delete; DELETE FROM events WHERE seq > 6",
+    ],
+)
 def test_a_copy_that_cannot_be_proven_leaves_nothing_behind(
-    journal: SqlJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    journal: SqlJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
     """Written and then spoilt, as a bad disk would, before it is read back."""
     from perpsctl.journal import backup
@@ -91,8 +98,7 @@ def test_a_copy_that_cannot_be_proven_leaves_nothing_behind(
         filled(log, copy)
         (beside,) = (tmp_path / "out").iterdir()
         with sqlite3.connect(beside) as wrong:
-            wrong.execute("DROP TRIGGER events_keep_update")
-            wrong.execute("UPDATE events SET payload = payload || ' ' WHERE seq = 3")
+            wrong.executescript(harm)
         wrong.close()
 
     (tmp_path / "out").mkdir()

@@ -319,6 +319,22 @@ def test_a_transaction_in_which_a_statement_failed_never_passes_for_committed_X4
     assert place.ask("SELECT fence FROM leases") == [(1,)]
 
 
+def test_a_transaction_whose_session_is_gone_is_over_even_for_who_goes_on_in_it_X1(place: Place) -> None:
+    """Else what follows would be written in a new session, without the lock and without the rest."""
+    database = place.host().log.database
+
+    def goes_on() -> None:
+        with database.writing():
+            place.server.restart()
+            for _ in range(2):
+                with pytest.raises(Undone, match="the connection was lost"):
+                    database.execute(insert(leases), {"account": "x", "fence": 1, "expires": "y"})
+
+    with pytest.raises(Undone):
+        goes_on()
+    assert place.ask("SELECT * FROM leases") == []
+
+
 def test_another_writer_that_does_not_end_is_waited_for_within_bounds_X9(place: Place) -> None:
     journal, judge = place.host(), Judge()
     with psycopg.connect(place.server.url(place.database)) as other:
