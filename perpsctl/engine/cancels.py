@@ -93,7 +93,8 @@ class Canceller:
         proof is empty. Without `only` the venue is asked for all of them at once, in the first round also for those no
         list shows; then for each that still stands. Where no list can be read and the venue has no such call, at least
         our own working orders are asked to go, as the journal knows them. As long as the venue answers with its rate
-        limit `wait` begins again, up to `patience` in all.
+        limit `wait` begins again, up to `patience` in all. A list that is complete may still lack what was accepted a
+        moment ago (E1, E2): what the journal says works is proven gone by its id, or named as unproven.
         """
         chase, pause = _Chase(time=Allowance(self._clock, wait, most=patience, longer=self._told_longer)), FIRST_PAUSE
         sweeps, first, blind, done = only is None, True, False, None
@@ -115,8 +116,13 @@ class Canceller:
                     self._start(chase, wanted)
             if listed is not None and not wanted and not chase.open:
                 chase.problems.clear()  # an earlier failed read was overtaken by this complete one
-                done = listed
-                break
+                hidden = [
+                    order_id for order_id in self._ours(chase, product_id, only) if order_id not in chase.requested
+                ]
+                if not hidden:
+                    done = listed
+                    break
+                chase.requested.update(dict.fromkeys(hidden))
             if chase.open:
                 self._follow(chase)
             if chase.time.spent():

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import JournalUnavailable, RateLimited
-from perpsctl.domain.orders import Accepted
+from perpsctl.domain.orders import Accepted, OrderIntent
 from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
 from perpsctl.domain.reports import (
     Attestation,
@@ -194,6 +194,7 @@ class KillSwitch:
         positions = self._read("positions", lambda side: side.venue.positions().positions, until, unread, problems)
         if orders is not None and self._outside is not None:
             problems += self._booked(self._outside, orders)
+            unread += self._kept("our working orders", lambda: self._hidden(orders), unread) or ()
         in_doubt = self._kept("in doubt", lambda: tuple(r.intent.id for r in self._journal.in_doubt()), unread)
         pending = self._kept("exits pending", self._journal.exits_pending, unread)
         if pending is None and flattened is not None:
@@ -215,6 +216,15 @@ class KillSwitch:
         """What was read back is in the journal: cancels proven so late are no news to the next reconcile. The problems."""
         with outside.venue.within(READ_BACK_WAIT):
             return outside.canceller.book_listed(orders)  # step: book_read_back
+
+    def _hidden(self, listed: OrdersRead) -> tuple[str, ...]:
+        """Orders of ours that the venue took and now neither lists nor tells the end of: nobody may call them gone (E1, L5)."""
+        shown_ids = {order.venue_order_id for order in listed.orders}
+        return tuple(
+            f"order {record.venue_order_id}"
+            for record in self._journal.working()
+            if isinstance(record.intent, OrderIntent) and not shown_ids & set(record.venue_ids)
+        )
 
     def _read(
         self,

@@ -64,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; answers its exit code."""
     asked = _parsed(arguments)
     if asked.schedule:
-        return _replay(of_json(Path(asked.schedule).read_text() if Path(asked.schedule).exists() else asked.schedule))
+        told = asked.schedule if asked.schedule.startswith("{") else Path(asked.schedule).read_text()
+        return _replay(of_json(told))
     venue = None if asked.venue == "both" else asked.venue
     seeds = range(asked.seed, asked.seed + asked.seeds)
     if asked.trace:

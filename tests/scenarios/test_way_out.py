@@ -207,3 +207,27 @@ def test_a_sell_side_flatten_buys_back(world: World) -> None:
     assert held(world) == -3
     assert world.engine.exits.flatten().flat
     assert held(world) == 0
+
+
+@pytest.mark.parametrize("seconds", [8, 60])
+def test_E1_L5_an_order_the_venue_does_not_show_yet_is_never_attested_as_gone(world: World, seconds: int) -> None:
+    world.arm("E1", seconds=seconds)
+    resting(world)
+    report = world.switch.engage(reason="test", by="test")
+    assert report.attestation.clean is (live(world) == []), report
+    assert report.attestation.clean is (seconds == 8)
+    world.clock.advance(60)
+    again = world.switch.engage(reason="test", by="test")
+    assert again.attestation.clean, again
+    assert live(world) == []
+
+
+def test_E1_cancel_all_proves_each_working_order_gone_by_its_id(world: World) -> None:
+    world.arm("E1", seconds=60)
+    intent = resting(world)
+    (order,) = world.orders_of(intent)
+    report = world.engine.canceller.cancel_all()
+    assert report.unproven == (order.order_id,)
+    assert report.gone == ()
+    world.clock.advance(60)
+    assert world.engine.canceller.cancel_all().gone == (order.order_id,)
