@@ -146,7 +146,6 @@ def race(hosts: Hosts, engage: Callable[[Hosts], tuple[datetime, datetime]], *ex
         listener.start()
     try:
         assert enough.wait(timeout=90), f"the placers placed too little: {[each[-2:] for each in lines]}"
-        before = len(hosts.homes[0].judge()["requests"])
         began, engaged = engage(hosts)
         for listener in listeners:
             listener.join(timeout=90)
@@ -155,7 +154,6 @@ def race(hosts: Hosts, engage: Callable[[Hosts], tuple[datetime, datetime]], *ex
             placer.kill()
             placer.communicate()
     requests = hosts.homes[0].judge()["requests"]
-    assert len(requests) > before
     creates = [datetime.fromisoformat(r["received_at"]) for r in requests if r["operation"] == "create_order"]
     told = [each for host in lines for each in host]
     refused = [each for each in told if each["why"] in (["kill_switch_engaged"], ["halted"])]
