@@ -6,10 +6,11 @@ stops the venue and never the latch.
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:  # a command loads what it uses: the journal's library is the 
     from perpsctl.journal.backup import BackedUp
     from perpsctl.journal.info import JournalInfo
     from perpsctl.journal.lease import RowLease
+    from perpsctl.journal.locks import SendersHeld
     from perpsctl.journal.migrate import Migrated
     from perpsctl.journal.spool import Spool
     from perpsctl.journal.store import SqlJournal
@@ -75,6 +77,7 @@ class Toolkit:
         self._venues: dict[KeyPurpose, AnyVenue] = {}
         self._store: SqlJournal | None = None
         self._no_store: JournalUnavailable | None = None
+        self._senders_held: SendersHeld | None = None
         self._closing = ExitStack()
 
     # --- the venue ----------------------------------------------------------------------------------------
@@ -283,7 +286,25 @@ class Toolkit:
             return ()
         from perpsctl.journal.senders import wait_for_senders
 
+        self._let_senders_go()  # the halt stands now: whoever was held looks again, and sees it
         return wait_for_senders(self.store)
+
+    def hold_senders(self) -> None:
+        """Senders of every host that shares the journal stand still from here until the halt is recorded.
+
+        The first thing an engage does after its latch: what it has to load to record the halt takes longer. Never raises.
+        """
+        if self.profile.journal is None or find_spec("psycopg") is None:
+            return
+        from perpsctl.journal.locks import SendersHeld
+
+        with suppress(JournalUnavailable):
+            self._senders_held = SendersHeld(self._journal_url() or "")
+            self._closing.callback(self._let_senders_go)
+
+    def _let_senders_go(self) -> None:
+        if self._senders_held is not None:
+            self._senders_held.let_go()
 
     def _journal_url(self) -> str | None:
         """The shared journal's address with its secret; JournalUnavailable where it is not to be had."""

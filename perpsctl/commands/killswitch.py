@@ -107,6 +107,7 @@ def _attest(
 
     try:
         with open_toolkit(ctx, profile=held.profile, way_out=True) as toolkit:
+            toolkit.hold_senders()
             tell_patience(ctx, toolkit)
             return toolkit.killswitch.engage(reason=reason, by=by, flatten=flatten, wait=wait, latched=held)
     except PerpsctlError as error:

@@ -58,7 +58,7 @@ def open_backend(
     if url is None:
         return Database.open(folder / JOURNAL_FILE, clock=clock, busy_timeout=busy_timeout, step=step)
     _require_driver()
-    from perpsctl.journal.postgres import Address
+    from perpsctl.journal.locks import Address
     from perpsctl.journal.shared import SharedDatabase
 
     prepare_folder(folder)
@@ -70,7 +70,7 @@ def unchecked_backend(folder: Path, url: str | None, *, clock: Clock) -> Backend
     if url is None:
         return Database.unchecked(folder / JOURNAL_FILE, clock=clock, busy_timeout=BUSY_TIMEOUT)
     _require_driver()
-    from perpsctl.journal.postgres import Address
+    from perpsctl.journal.locks import Address
     from perpsctl.journal.shared import SharedDatabase
 
     return SharedDatabase(Address.read(url), clock=clock, busy_timeout=BUSY_TIMEOUT, step=no_step)

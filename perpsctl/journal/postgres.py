@@ -4,24 +4,20 @@ No password is ever in a message: connections are told by host and database alon
 for another writer, a statement, an open transaction of a process that was stopped (X9).
 """
 
-import os
-import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Any, cast
 
 import psycopg
-from psycopg import conninfo
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Column as Col
 from sqlalchemy import Connection, Integer, MetaData, Table, Text, create_engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.domain.text import shown
+from perpsctl.journal.locks import Address, session_name, unusable
 from perpsctl.journal.schema import APPLICATION_ID, SCHEMA, metadata
 
 DatabaseTrouble = (SQLAlchemyError, psycopg.Error)
@@ -30,11 +26,6 @@ CONNECT_WITHIN = timedelta(seconds=4)
 STATEMENT_WITHIN = timedelta(seconds=1)  # beyond the wait for another writer
 ANSWER_WITHIN = timedelta(seconds=8)  # the server's own bounds come first; this one is for a server that says nothing
 IDLE_WRITE_ENDS = timedelta(seconds=10)  # a stopped process gives up the journal it was writing (P3)
-LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1"})
-
-# Advisory locks of the database a journal lies in: (application, what for).
-WRITERS = 1
-SENDERS = 2
 
 stamp_metadata = MetaData()
 stamp_table = Table(
@@ -65,33 +56,6 @@ class Trouble(Enum):
     FULL = "full"  # no connection or no room left
     CORRUPT = "corrupt"
     OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where the journal is. `told` names it without its secret; nothing else of it is ever shown."""
-
-    told: str
-    parameters: Mapping[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, url: str) -> "Address":
-        """`postgresql://…` as libpq reads it; JournalUnavailable, without quoting it, when it cannot be read."""
-        try:
-            told = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items() if value is not None}
-        except psycopg.Error:  # its words quote the address
-            raise unusable("its address cannot be read", "write journal = 'postgresql://USER@HOST/DATABASE'") from None
-        hosts = told.get("host", "")
-        remote = any(each not in LOCAL and not each.startswith("/") for each in hosts.split(","))
-        if remote and "sslmode" not in told:
-            told["sslmode"] = "verify-full"  # libpq's own default would go on in clear text
-        name = shown(f"{hosts or 'the local socket'}/{told.get('dbname', '')}", 120)
-        return cls(told=f"PostgreSQL at {name}", parameters=told)
-
-    def without_secret(self, words: str) -> str:
-        """`words` on one line, without the password should it ever be in them."""
-        secret = str(self.parameters.get("password", ""))
-        return shown(words.replace(secret, "***") if secret else words, 200)
 
 
 class Bounded(psycopg.Connection[Any]):
@@ -226,15 +190,10 @@ def schema_problem(connection: Connection) -> str | None:
     return None
 
 
-def unusable(what: str, fix: str) -> JournalUnavailable:
-    """The journal on PostgreSQL cannot be used; nothing was sent."""
-    return JournalUnavailable(f"the journal cannot be used: {what}", fix=fix)
-
-
 def _driver(address: Address) -> Bounded:
     bounds = {
         "connect_timeout": CONNECT_WITHIN // timedelta(seconds=1),
-        "application_name": f"perpsctl {socket.gethostname()} {os.getpid()}"[:63],
+        "application_name": session_name(),
         "keepalives": 1,
         "keepalives_idle": 4,
         "keepalives_interval": 2,

@@ -17,16 +17,8 @@ from perpsctl.domain.ports import Clock
 from perpsctl.journal import postgres
 from perpsctl.journal.audit import KEY_FILE, corrupt
 from perpsctl.journal.backend import Backend, CommitUnknown, Step, Undone, close_quietly
-from perpsctl.journal.postgres import (
-    SENDERS,
-    WRITERS,
-    Address,
-    Bounded,
-    DatabaseTrouble,
-    Trouble,
-    stamp_table,
-    trouble_of,
-)
+from perpsctl.journal.locks import SENDERS, WRITERS, Address, unusable
+from perpsctl.journal.postgres import Bounded, DatabaseTrouble, Trouble, stamp_table, trouble_of
 from perpsctl.journal.rendered import Rendered
 from perpsctl.journal.schema import APPLICATION_ID
 
@@ -128,7 +120,7 @@ class SharedDatabase(Backend):
         """True when the stamp bears this key's fingerprint, False when none yet; JournalUnavailable for another's."""
         held = self.rows(select(stamp_table.c.audit_key))[0][0]
         if held is not None and held != fingerprint:
-            raise postgres.unusable(
+            raise unusable(
                 f"another host sealed it with an audit key that is not this host's {KEY_FILE}",
                 f"copy {KEY_FILE} (mode 0600) from the profile's folder on that host",
             )
@@ -309,7 +301,7 @@ class SharedDatabase(Backend):
                 return InvariantBroken(f"a row the journal must not hold: {told}")
             case Trouble.READ_ONLY:
                 self._drop()  # the next use asks again who takes writes
-                return postgres.unusable("the database takes no writes: a standby, or read-only", "name the primary")
+                return unusable("the database takes no writes: a standby, or read-only", "name the primary")
             case Trouble.CORRUPT:
                 self.condemn(told)
                 return corrupt(None, told)

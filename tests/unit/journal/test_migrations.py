@@ -14,6 +14,7 @@ from sqlalchemy import Column, Text, column, select, table
 from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.journal import postgres, sqlite
 from perpsctl.journal.database import Database
+from perpsctl.journal.locks import Address
 from perpsctl.journal.migrate import bring_to, migrate
 from perpsctl.journal.migrations.steps import STEPS, Step, upgrade
 from perpsctl.journal.opening import JOURNAL_FILE, unchecked_backend
@@ -69,7 +70,7 @@ def test_what_is_created_is_what_upgrading_from_nothing_makes_J6(tmp_path: Path,
 
     created, upgraded = postgres_server.new_database(), postgres_server.new_database()
     a_journal(tmp_path / "shared", url=postgres_server.url(created)).close()
-    address = postgres.Address.read(postgres_server.url(upgraded))
+    address = Address.read(postgres_server.url(upgraded))
     connection = postgres.connect(address, timedelta(seconds=1))
     upgrade(connection, 0, SCHEMA)
     connection.close()

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from perpsctl.domain.ports import Gate, GateShut, Halts
+from perpsctl.journal import locks, schema
 from perpsctl.journal.halts import CombinedHalts
+from perpsctl.journal.locks import SendersHeld
 from perpsctl.journal.senders import SharedGate, shared_database, wait_for_senders
 from perpsctl.journal.shared import SharedDatabase
 from perpsctl.journal.store import SqlJournal
@@ -141,3 +143,26 @@ def test_a_journal_of_one_host_has_no_shared_gate(tmp_path: Path) -> None:
     assert shared_database(journal) is None
     assert wait_for_senders(journal) == ()
     journal.close()
+
+
+def test_senders_of_every_host_stand_still_while_an_engage_holds_them_and_see_what_it_recorded_R1(
+    hosts: tuple[Host, Host], postgres_server: Server
+) -> None:
+    here, there = hosts
+    url = postgres_server.url(str(there.database.address.parameters["dbname"]))
+    held = SendersHeld(url)
+    assert held.holds
+    assert "cannot be asked" in there.why_shut()  # it waited as long as a sender may
+    here.journal.record_halt(engaged=True, reason="r", by="ada")
+    held.let_go()
+    assert wait_for_senders(here.journal) == ()
+    assert "engaged (in the shared journal)" in there.why_shut()
+    postgres_server.stop()
+    try:
+        assert not SendersHeld(url).holds  # and does not raise
+    finally:
+        postgres_server.start()
+
+
+def test_the_locks_number_is_the_journals_own() -> None:
+    assert locks.APPLICATION_ID == schema.APPLICATION_ID

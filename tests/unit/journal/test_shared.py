@@ -19,6 +19,7 @@ from perpsctl.journal import postgres
 from perpsctl.journal.audit import KEY_FILE
 from perpsctl.journal.backend import Step, Undone, no_step
 from perpsctl.journal.lease import Holder, RowLease
+from perpsctl.journal.locks import WRITERS, Address
 from perpsctl.journal.log import TRANSACTION_TRIES
 from perpsctl.journal.schema import APPLICATION_ID, leases
 from perpsctl.journal.shared import SharedDatabase
@@ -338,7 +339,7 @@ def test_a_transaction_whose_session_is_gone_is_over_even_for_who_goes_on_in_it_
 def test_another_writer_that_does_not_end_is_waited_for_within_bounds_X9(place: Place) -> None:
     journal, judge = place.host(), Judge()
     with psycopg.connect(place.server.url(place.database)) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (APPLICATION_ID, postgres.WRITERS))
+        other.execute("SELECT pg_advisory_xact_lock(%s, %s)", (APPLICATION_ID, WRITERS))
         with pytest.raises(JournalUnavailable, match="did not answer in time; nothing was sent"):
             judge.decide(journal)
     assert judge.asked == 0
@@ -521,7 +522,7 @@ def test_the_password_is_in_no_error_and_no_repr_S1(place: Place) -> None:
 
 
 def test_a_remote_host_is_reached_with_its_certificate_verified_unless_told_otherwise_S2() -> None:
-    assert postgres.Address.read("postgresql://ada@db.example/x").parameters["sslmode"] == "verify-full"
-    assert postgres.Address.read("postgresql://ada@db.example/x?sslmode=require").parameters["sslmode"] == "require"
-    assert "sslmode" not in postgres.Address.read("postgresql://ada@127.0.0.1/x").parameters
-    assert "sslmode" not in postgres.Address.read("postgresql:///x?host=/run/postgresql").parameters
+    assert Address.read("postgresql://ada@db.example/x").parameters["sslmode"] == "verify-full"
+    assert Address.read("postgresql://ada@db.example/x?sslmode=require").parameters["sslmode"] == "require"
+    assert "sslmode" not in Address.read("postgresql://ada@127.0.0.1/x").parameters
+    assert "sslmode" not in Address.read("postgresql:///x?host=/run/postgresql").parameters
