@@ -447,6 +447,9 @@ def _endings(case: Case, rows: tuple[Row, ...], decided: Mapping[str, Decided]) 
             continue
         if decided[ident].edit:
             continue
+        held = truth.get(ident)
+        if word in ("NotSent", "Rejected") and held is not None and held.status != "FAILED":
+            found.append(f"I4 {ident} was told as {word}; the exchange holds order {held.order_id}")
         sent = began.get(ident)
         if word == "NotSent" and sent is not None:
             if outcome["reason"] in BEFORE_SEND:
@@ -456,8 +459,6 @@ def _endings(case: Case, rows: tuple[Row, ...], decided: Mapping[str, Decided]) 
     for ident, word in last.items():
         if decided[ident].edit if ident in decided else True:
             continue
-        if word in ("NotSent", "Rejected") and ident in truth and truth[ident].status != "FAILED":
-            found.append(f"I4 {ident} ended as {word}; the exchange holds order {truth[ident].order_id}")
         if word == "Accepted" and ident not in truth:
             found.append(f"I4 {ident} ended as Accepted; the exchange holds no such order")
     return found
