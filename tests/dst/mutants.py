@@ -40,6 +40,7 @@ from perpsctl.journal.store import SqlJournal
 from perpsctl.risk import case, exposure, judge
 from perpsctl.wire.advanced_trade import outcomes
 from perpsctl.wire.advanced_trade import requests as us_requests
+from tests.dst.run import worker
 from tests.dst.schedule import draw
 from tests.dst.story import run
 
@@ -599,7 +600,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = [name for name in asked.only.split(",") if name] or list(MUTANTS)
     work = [(name, asked.seed, asked.seeds) for name in names]
     found: list[Caught] = []
-    with multiprocessing.get_context("fork").Pool(asked.jobs, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("fork").Pool(asked.jobs, worker, maxtasksperchild=1) as pool:
         for each in pool.imap_unordered(hunt, work, chunksize=1):
             found.append(each)
             told = f"caught after {each.after} by {each.by[:90]}" if each.after is not None else "LIVED"

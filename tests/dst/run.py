@@ -5,8 +5,10 @@ was, or where a trace did not repeat.
 """
 
 import argparse
+import ctypes
 import gc
 import multiprocessing
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,7 @@ from tests.dst.shrink import shrunk
 from tests.dst.story import Ran, run
 
 HERE = Path(__file__).resolve().parent
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TOLD_EVERY_S = 10
 SHOWN = 5  # failing seeds that are told in full
 CHUNK = 8
@@ -37,7 +40,12 @@ class Done:
 
 
 def worker() -> None:
-    """What was imported is never garbage; the rest is looked through rarely: a twelfth of a schedule's time."""
+    """What was imported is never garbage; the rest is looked through rarely: a twelfth of a schedule's time.
+
+    A worker ends with whoever started it: nobody may be left behind by a run that was stopped.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
 
@@ -52,7 +60,6 @@ def one(asked: tuple[int, str | None, str | None]) -> Done:
 def all_of(seeds: range, venue: str | None, mode: str | None, jobs: int) -> Iterator[Done]:
     """Every seed, in the order in which they were asked for."""
     asked = ((seed, venue, mode) for seed in seeds)
-    worker()
     if jobs == 1:
         yield from map(one, asked)
         return
