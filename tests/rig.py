@@ -109,7 +109,11 @@ class World:
         self.records: list[ExchangeRecord] = []
         self.latch = Latch("sim", self.folder)
         self.folder.mkdir(parents=True, mode=0o700)
+        self.prepared()
         self.start()
+
+    def prepared(self) -> None:
+        """What a harness puts in place before the first process begins."""
 
     def start(self) -> None:
         """A process begins: client, journal and engine are built anew over what is on disk."""
