@@ -39,6 +39,7 @@ NOT_REACHED_HERE: Final = {
     DenialCode.EXIT_PRICE_UNKNOWN: "a product that was read once has a last known price; tests/unit/risk holds the rule",
     DenialCode.BOOKED_MISSING: "the desk judges inside the journal's transaction only; tests/unit/risk holds the rule",
     DenialCode.LIVE_NOT_ENABLED: "production only: tests/cli holds it",
+    DenialCode.ACCOUNT_LOCKED: "only the second venue tells a lock: tests/cli/test_second_venue.py walks it",
     DenialCode.PREFLIGHT_TOKEN_MISSING: "production only: tests/cli holds it",
 }
 NOT_RULES: Final = {
