@@ -35,7 +35,7 @@ from perpsctl.journal.opening import JOURNAL_FILE
 from perpsctl.wire.advanced_trade.market import ProductBody
 
 if TYPE_CHECKING:
-    from perpsctl.bootstrap import AnyVenue
+    from perpsctl.bootstrap.venue import AnyVenue
 
 RETIRED_PRODUCT = "BTC-PERP-INTX"  # retired on 1 October 2026 (api/venues.md section 1)
 
