@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import takewhile
 
 from perpsctl.simulator.clock import Clock
 from perpsctl.simulator.control import Control
@@ -41,6 +42,7 @@ from perpsctl.simulator.views import (
     Candle,
     FeeSummary,
     Granularity,
+    JudgedRequest,
     JudgeView,
     KeyPermissions,
     LedgerRow,
@@ -440,6 +442,12 @@ class Exchange:
         """The complete truth for tests, untouched by faults."""
         with self._entered() as core:
             return core.judge_view()
+
+    def judged_requests(self, after: int) -> tuple[JudgedRequest, ...]:
+        """The write requests of the US account beyond a sequence number, oldest first."""
+        with self._entered() as core:
+            newer = takewhile(lambda each: each.sequence > after, reversed(core.state.requests))
+            return tuple(newer)[::-1]
 
     def ledger(self) -> tuple[LedgerRow, ...]:
         """Every cash row in order."""

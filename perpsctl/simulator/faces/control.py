@@ -51,6 +51,7 @@ class ControlFace:
             ("POST", "/reset"): self._reset,
             ("POST", "/stop"): self._stop,
             ("GET", "/judge"): lambda _: self._embedded.exchange.judge_view(),
+            ("GET", "/judge/requests"): self._requests,
             ("GET", "/calendar"): lambda _: self._calendar(),
             ("GET", "/faults"): lambda _: {"faults": self._embedded.exchange.faults.armed()},
             ("GET", "/faults/catalogue"): lambda _: self._catalogue(),
@@ -113,6 +114,11 @@ class ControlFace:
             "next_cash_event": control.next_cash_event(),
             "settlement": settles_at,
         }
+
+    def _requests(self, request: Request) -> Body:
+        """The newest write requests alone: a judge of hundreds of thousands reads each of them once."""
+        after = _number(Query(request.query), "after") or 0
+        return {"requests": self._embedded.exchange.judged_requests(after)}
 
     def _catalogue(self) -> Body:
         rows = self._embedded.exchange.faults.catalogue()
