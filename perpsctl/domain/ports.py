@@ -25,6 +25,7 @@ from perpsctl.domain.accounts import (
     TradingState,
     Transfer,
 )
+from perpsctl.domain.cash import CashRow
 from perpsctl.domain.ids import AccountKey, Ids, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.market import BookView, Candle, PublicTrade
 from perpsctl.domain.numbers import Size
@@ -165,6 +166,9 @@ class AccountFeed(Protocol):
     def transfers(self, since: datetime) -> tuple[Transfer, ...] | None:
         """What came and went from `since` on besides trading, oldest first; None where the venue keeps no such books."""
 
+    def cash_rows(self, since: datetime) -> tuple[CashRow, ...] | None:
+        """Every row of the account's books from `since` on, by scope and number; None where the venue keeps no such books."""
+
 
 class Venue(MarketFeed, AccountFeed, Protocol):
     """One venue behind one interface. Nothing here resends a write."""
@@ -222,6 +226,7 @@ class EventKind(StrEnum):
     RECONCILED = "reconciled"
     OPERATOR_DECISION = "operator_decision"
     TRANSFER = "transfer"
+    LEDGER = "ledger"  # from where cash is counted, and funding seen since (design 9)
     STREAMS = "streams"  # figures of a run's streams: at its start, once a minute, at its end
 
 

@@ -158,6 +158,7 @@ class VenueCapabilities:
     doubt: DoubtTerms
     margin_windows: bool = True  # False: one set of margin rates holds at all times
     limits_in_headers: bool = True  # False: what may be asked is told with the account, not with each answer
+    currency: str = "USD"  # what the account's cash is told in
     orders_die_with_connection: bool = (
         False  # this client's orders go over a line whose end cancels them, armed and read back
     )

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from perpsctl.domain.accounts import Position
+from perpsctl.domain.cash import CashLedger
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Notional, Price, Size
 from perpsctl.domain.orders import EditIntent, OrderIntent, Preview, QuantizedOrder, SubmitOutcome, VenueOrder
@@ -178,20 +179,24 @@ class BreakClass(StrEnum):
 class Break:
     """One difference between journal and venue. `settled` when reconcile could book it from evidence."""
 
-    kind: str  # "order" | "fill" | "position" | "transfer"
+    kind: str  # "order" | "fill" | "position" | "transfer" | "cash" | "funding" | "fee"
     cls: BreakClass
     subject: str
     ours: str
     theirs: str
     owner: str  # who has to act: "perpsctl" | "operator" | "venue"
-    since: datetime
+    since: datetime  # the venue's moment of what differs, else when it was first seen
     settled: bool
     detail: str = ""
+    next_step: str = ""  # what the owner does about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileReport:
-    """What one reconcile found; `unread` names what could not be read, and then nothing is called matched."""
+    """What one reconcile found; `unread` names what could not be read, and then nothing is called matched.
+
+    `ledger` None: it was not asked for, or could not be read, and then `unread` says so.
+    """
 
     at: datetime
     breaks: tuple[Break, ...]
@@ -199,6 +204,7 @@ class ReconcileReport:
     orders_compared: int
     fills_compared: int
     positions_compared: int
+    ledger: CashLedger | None = None
 
     @property
     def matched(self) -> bool:

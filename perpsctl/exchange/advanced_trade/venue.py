@@ -18,6 +18,7 @@ from perpsctl.domain.accounts import (
     ServerTime,
     Transfer,
 )
+from perpsctl.domain.cash import CashRow
 from perpsctl.domain.errors import PerpsctlError, UsageError, VenueRefusedRequest, VenueSpokeStrangely
 from perpsctl.domain.funding import FundingReport
 from perpsctl.domain.ids import Ids, ProductId, VenueOrderId
@@ -239,6 +240,10 @@ class AdvancedTradeVenue(CommonVenue):
 
     def transfers(self, since: datetime) -> tuple[Transfer, ...] | None:
         """None: no endpoint of this venue is known that tells them (reference section 5, 2026-11-22)."""
+        return None
+
+    def cash_rows(self, since: datetime) -> tuple[CashRow, ...] | None:
+        """None: no row of this venue's books is known to any endpoint (reference sections 7, 12, 2026-11-22)."""
         return None
 
     def _margin_setting(self) -> futures.MarginSetting | None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from perpsctl.domain.accounts import Transfer
+from perpsctl.domain.cash import CashRow
 from perpsctl.domain.errors import VenueSpokeStrangely
 from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.global_derivatives.catalogue import CURRENCY
@@ -33,8 +34,10 @@ class Books:
         self._link = link
         self._slots = Slots(link)
 
-    def rows(self, start: datetime) -> tuple[convert_accounts.Booking, ...]:
+    def rows(self, start: datetime, slot: int | None = None) -> tuple[convert_accounts.Booking, ...]:
         """The USDC books from `start` on, oldest first, whole: rows are numbered, and a jump is an error (E21).
+
+        An isolated slot keeps books of its own, asked for by its id (reference section 11).
 
         Funding stands in the rows of trades and settlements; there is no row of its own (reference section 11).
         """
@@ -49,6 +52,8 @@ class Books:
                 "end_timestamp": millis(end),
                 "count": LOG_ROWS,
             }
+            if slot is not None:
+                asked["subaccount_id"] = slot
             if cursor is not None:
                 asked["continuation"] = cursor
             got = self._link.read("private/get_transaction_log", asked, accounts.TransactionLog)
@@ -67,6 +72,33 @@ class Books:
             slots = self._slots.ids()
             moved = [row for row in moved if row.kind != BETWEEN_ACCOUNTS or _left_us(row, slots)]
         return tuple(Transfer(id=f"{CURRENCY}:{row.seq}", kind=row.kind, amount=row.change, at=row.at) for row in moved)
+
+    def cash_rows(self, start: datetime) -> tuple[CashRow, ...]:
+        """Every row of the account and of its slots; collateral that moves between them stands on both sides."""
+        scopes = (None, *sorted(self._slots.ids()))
+        return tuple(_cash_row(row, slot) for slot in scopes for row in self.rows(start, slot))
+
+
+def _cash_row(row: convert_accounts.Booking, slot: int | None) -> CashRow:
+    traded = row.trade_id is not None
+    return CashRow(
+        scope="account" if slot is None else f"slot {slot}",
+        seq=row.seq,
+        kind=row.kind,
+        at=row.at,
+        product_id=row.product_id,
+        change=row.change,
+        balance=row.balance,
+        trade_id=row.trade_id,
+        sign=row.sign if traded else None,
+        coin=row.coin if traded else None,
+        price=row.price,
+        position=row.position,
+        fee=row.fee,
+        accrued=row.funding,
+        funding=row.settled_funding,
+        moved=row.kind in WITHOUT_TRADE,
+    )
 
 
 def _left_us(row: convert_accounts.Booking, slots: frozenset[int]) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from requests.adapters import BaseAdapter
 
 from perpsctl.domain.accounts import AccountView, Fees, MarginWindow, OrdersRead, PositionsRead, ServerTime, Transfer
+from perpsctl.domain.cash import CashRow
 from perpsctl.domain.errors import UsageError, VenueRefusedUs
 from perpsctl.domain.funding import FundingReport
 from perpsctl.domain.ids import ClientOrderId, Ids, ProductId, VenueOrderId, client_order_id
@@ -67,6 +68,7 @@ GLOBAL_CAPABILITIES = VenueCapabilities(
     doubt=DoubtTerms(write_ttl=WRITE_TTL, visibility=VISIBILITY, listings=2, listings_apart=LISTINGS_APART),
     margin_windows=False,
     limits_in_headers=False,
+    currency=CURRENCY,
 )
 RESOLUTIONS = {timedelta(minutes=minutes): str(minutes) for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)}
 RESOLUTIONS[timedelta(days=1)] = "1D"
@@ -235,6 +237,10 @@ class GlobalDerivativesVenue(CommonVenue):
     def transfers(self, since: datetime) -> tuple[Transfer, ...] | None:
         """By the venue's own books; USDC only."""
         return self._books.transfers(since)
+
+    def cash_rows(self, since: datetime) -> tuple[CashRow, ...]:
+        """The transaction log of the account and of each isolated slot there ever was."""
+        return self._books.cash_rows(since)
 
     # orders
 

@@ -209,6 +209,12 @@ class Booking:
     fee: Notional | None
     balance: Notional | None
     counterpart: int | None = None  # of a transfer: the account on its other side, where it is told
+    trade_id: str | None = None
+    sign: int | None = None  # of a trade: 1 bought, -1 sold
+    coin: Decimal | None = None
+    price: Price | None = None
+    position: Decimal | None = None  # signed coin after the row
+    settled_funding: Notional | None = None  # of a settlement: the session's funding, inside `change`
 
 
 def bookings_from(log: accounts.TransactionLog) -> tuple[Booking, ...]:
@@ -229,7 +235,18 @@ def _booking(row: accounts.LogRow) -> Booking:
         fee=reading.notional_or_none(row.commission),
         balance=reading.notional_or_none(row.balance),
         counterpart=_counterpart(row),
+        trade_id=shown(row.trade_id, 80) if isinstance(row.trade_id, str) and row.trade_id else None,
+        sign=_trade_sign(row),
+        coin=reading.figure_or_none(row.amount),
+        price=reading.price_or_none(row.price, "price"),
+        position=reading.figure_or_none(row.position),
+        settled_funding=reading.notional_or_none(row.total_interest_pl),
     )
+
+
+def _trade_sign(row: accounts.LogRow) -> int | None:
+    """From `open buy`, `close sell` and the like; the side of a settlement says what is held, not what was done."""
+    return _SIGN.get(text(row.side).rpartition(" ")[2])
 
 
 def _counterpart(row: accounts.LogRow) -> int | None:

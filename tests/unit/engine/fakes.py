@@ -26,6 +26,7 @@ from perpsctl.domain.accounts import (
     TradingState,
     Transfer,
 )
+from perpsctl.domain.cash import CashRow
 from perpsctl.domain.errors import (
     InvariantBroken,
     JournalUnavailable,
@@ -144,6 +145,7 @@ class FakeVenue:
         self.cancel_lag_looks = 0
         self.offers_mass_cancel = False
         self.mass_takes: int | None = None  # how many orders one mass cancel really reaches; None: every one
+        self.rows_: list[CashRow] | None = None  # None: the venue keeps no rows of cash
         self.books_: list[Transfer] | None = None  # None: the venue keeps no books of transfers
         self.contradiction = ""
         self.forgets: set[VenueOrderId] = set()
@@ -367,6 +369,10 @@ class FakeVenue:
             return None
         self._read("transfers")
         return tuple(row for row in self.books_ if row.at >= since)
+
+    def cash_rows(self, since: datetime) -> tuple[CashRow, ...] | None:
+        self._read("cash_rows")
+        return None if self.rows_ is None else tuple(row for row in self.rows_ if row.at >= since)
 
     def server_time(self) -> ServerTime:
         self._read("server_time")
