@@ -8,10 +8,12 @@ from datetime import timedelta
 from perpsctl.domain.errors import VenueRefusedRequest, VenueRefusedUs, VenueSpokeStrangely, VenueUnreachable
 from perpsctl.domain.ports import Clock
 from perpsctl.domain.text import shown
+from perpsctl.exchange.answers import strangeness
 from perpsctl.exchange.global_derivatives.link import Link
 from perpsctl.exchange.global_derivatives.venue_clock import VenueClock
 from perpsctl.exchange.pacing import Priority
 from perpsctl.wire.global_derivatives import accounts, params
+from perpsctl.wire.reading import flag, required
 
 __all__ = ["MARGIN_MODELS", "AccountLocked", "MarginModelUnknown", "Readiness"]
 
@@ -83,6 +85,9 @@ class Readiness:
             "private/get_user_locks", params.NoParams(), tuple[accounts.UserLock, ...], priority=Priority.WRITE
         )
         for lock in got.body:
+            with strangeness("the locks of the account"):  # a row that tells nothing tells of no open account (L5)
+                flag(lock.locked, "locked")
+                required(lock.currency, "currency")
             if lock.locked is True and lock.currency in (CURRENCY, "any", "ALL"):
                 told = f": {shown(lock.message, 80)}" if isinstance(lock.message, str) and lock.message else ""
                 self._locks_read_ns = None

@@ -24,7 +24,7 @@ from decimal import Decimal
 from typing import assert_never
 
 from perpsctl.domain.errors import PerpsctlError
-from perpsctl.domain.ids import ProductId
+from perpsctl.domain.ids import ProductId, client_order_id
 from perpsctl.domain.market import PriceLimits
 from perpsctl.domain.numbers import plain
 from perpsctl.domain.orders import (
@@ -153,6 +153,7 @@ class Writes:
         found = convert_orders.order_from(body, {edit.product_id: edit.product.contract_size}, answer.asked)
         apart = {
             "order id": found.venue_order_id != edit.intent.venue_order_id,
+            "label": found.client_order_id != client_order_id(edit.intent.target),
             "side": found.side is not edit.side,
             "size": found.size != edit.new_size,
             "price": found.limit_price != edit.new_price,

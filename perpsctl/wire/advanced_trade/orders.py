@@ -175,6 +175,9 @@ class EditOrderRequest(RequestBody, frozen=True, kw_only=True):
 
 
 class EditFailure(Body, frozen=True, kw_only=True):
+    """A row of an edit's `errors`, or all there is of them (documented example of POST /orders/edit)."""
+
+    may_stand_alone: ClassVar[bool] = True  # an object for a list of one
     edit_failure_reason: str | UnsetType = UNSET
     preview_failure_reason: str | UnsetType = UNSET
 

@@ -187,7 +187,7 @@ def approved(product: Product | None = None, **changes: Any) -> ApprovedOrder:
 
 
 def approved_edit(**changes: Any) -> ApprovedEdit:
-    intent = an_edit_intent(venue_order_id="USDC-1")
+    intent = an_edit_intent(target=LABEL, venue_order_id="USDC-1")
     told: dict[str, Any] = {"intent": intent, "product": btc(), "new_size": "0.03", "new_price": "59800"} | changes
     return ApprovedEdit(edit=an_edit(**told), judged_at=NOW)
 

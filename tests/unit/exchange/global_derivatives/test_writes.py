@@ -249,6 +249,20 @@ def test_a_locked_account_stops_entries_by_name_and_no_way_out() -> None:
     assert isinstance(venue.submit(way_out, OpenGate()), Accepted)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [{}, [{}], [{"currency": "USDC"}], [{"locked": False}], {"currency": "USDC", "locked": False}, [{"locked": None}]],
+)
+def test_L5_locks_that_are_not_told_are_no_open_account(told: Any) -> None:
+    """Found by the fuzzer: an object in the list's place was read as one row that says nothing, and that as no lock."""
+    venue, gateway = a_gateway()
+    gateway.on("private/get_user_locks", [told])
+    gateway.on("private/buy", taken())
+    outcome = venue.submit(approved(), OpenGate())
+    assert isinstance(outcome, NotSent), outcome
+    assert gateway.to("private/buy") == []
+
+
 def test_a_margin_model_nobody_knows_stops_entries_by_name() -> None:
     venue, gateway = a_gateway()
     gateway.on("private/get_account_summaries", {"summaries": [summary_body(margin_model="experimental")]})
@@ -479,7 +493,17 @@ def test_an_edit_names_the_order_and_all_its_terms_and_ends() -> None:
     }
 
 
-@pytest.mark.parametrize("changes", [{"price": 59801}, {"amount": 0.02}, {"order_id": "USDC-2"}, {"direction": "sell"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"price": 59801},
+        {"amount": 0.02},
+        {"order_id": "USDC-2"},
+        {"direction": "sell"},
+        {"label": "another"},
+        {"label": ""},
+    ],
+)
 def test_H10_an_edit_answered_with_other_terms_is_unknown_and_an_alarm(changes: dict[str, Any]) -> None:
     outcome, _ = edited(taken(**({"price": 59800, "amount": 0.03} | changes)))
     assert isinstance(outcome, Unknown)
