@@ -100,6 +100,7 @@ class CancelReport:
     still_live: tuple[VenueOrderId, ...]
     unproven: tuple[VenueOrderId, ...]
     problems: tuple[str, ...]
+    in_doubt: tuple[IntentId, ...] = ()  # asked for everything: what may have an order that no list shows yet (E1)
 
 
 class HaltState(StrEnum):
@@ -189,6 +190,11 @@ class Break:
     settled: bool
     detail: str = ""
     next_step: str = ""  # what the owner does about it
+
+    @property
+    def key(self) -> str:
+        """The same for the same difference in every pass, however its figures move."""
+        return f"{self.kind} {self.cls.value} {self.subject}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ Nothing is asked after the time that was given (L2): what is not proven by then 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -94,7 +94,8 @@ class Canceller:
         list shows; then for each that still stands. Where no list can be read and the venue has no such call, at least
         our own working orders are asked to go, as the journal knows them. As long as the venue answers with its rate
         limit `wait` begins again, up to `patience` in all. A list that is complete may still lack what was accepted a
-        moment ago (E1, E2): what the journal says works is proven gone by its id, or named as unproven.
+        moment ago (E1, E2): what the journal says works is proven gone by its id, or named as unproven; an intent in doubt
+        has no id to ask for, so it is named.
         """
         chase, pause = _Chase(time=Allowance(self._clock, wait, most=patience, longer=self._told_longer)), FIRST_PAUSE
         sweeps, first, blind, done = only is None, True, False, None
@@ -136,7 +137,23 @@ class Canceller:
         if done is not None and only is None:
             with self._in_time(chase):
                 chase.problems.update(dict.fromkeys(self.book_listed(done)))
-        return _report(chase, missing=0)
+        return replace(_report(chase, missing=0), in_doubt=self._doubts(chase, product_id))
+
+    def _doubts(self, chase: _Chase, product_id: ProductId | None) -> tuple[IntentId, ...]:
+        """The intents whose order may rest and cannot be asked for: nobody may call those gone (I4, L5)."""
+        try:
+            doubts = self._journal.in_doubt()
+        except JournalUnavailable as error:
+            chase.problems[f"journal: {error.message}"] = None
+            return ()
+        ended = {str(order.client_order_id) for order in chase.final.values()}
+        return tuple(
+            record.intent.id
+            for record in doubts
+            if isinstance(record.intent, OrderIntent)  # an edit's order has an id, and is asked for by it
+            and product_id in (None, record.intent.product_id)
+            and record.intent.id not in ended
+        )
 
     def book_listed(self, listed: OrdersRead) -> tuple[str, ...]:
         """What a complete listing tells of our orders is in the journal; those it lacks are asked for by id. The problems."""

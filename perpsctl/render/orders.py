@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import ExitCode
-from perpsctl.domain.ids import VenueOrderId
+from perpsctl.domain.ids import IntentId, VenueOrderId
 from perpsctl.domain.orders import (
     Accepted,
     EditIntent,
@@ -212,7 +212,7 @@ def shown_order(order: VenueOrder) -> Answer:
 
 def cancelled(report: CancelReport, *, filled: tuple[str, ...] = ()) -> Answer:
     """What became of cancels: gone is proven by a read, never by an acknowledgement (I8)."""
-    everything = len(report.gone) == len(report.requested) and not report.problems
+    asked = len(report.gone) == len(report.requested) and not report.problems
     words = {
         **dict.fromkeys(report.gone, good("gone")),
         **dict.fromkeys(report.still_live, bad("still live")),
@@ -222,20 +222,27 @@ def cancelled(report: CancelReport, *, filled: tuple[str, ...] = ()) -> Answer:
         title="Cancels",
         columns=("order", "result"),
         rows=tuple((order_id, words.get(order_id, warn("unproven"))) for order_id in report.requested),
-        empty="none is proven" if report.problems else "nothing to cancel",
+        empty="none is proven" if report.problems or report.in_doubt else "nothing to cancel",
     )
     blocks: list[Block] = [table]
     if report.problems:
         blocks.append(Lines(lines=tuple(bad(word(problem)) for problem in report.problems)))
+    if report.in_doubt:
+        blocks.append(Lines(lines=tuple(map(_may_rest, report.in_doubt))))
     data = {
         "requested": report.requested,
         "gone": report.gone,
         "still_live": report.still_live,
         "unproven": report.unproven,
+        "in_doubt": report.in_doubt,
         "problems": report.problems,
     }
-    code = ExitCode.DONE if everything else ExitCode.PARTLY_DONE
+    code = ExitCode.PARTLY_DONE if not asked else ExitCode.UNKNOWN if report.in_doubt else ExitCode.DONE
     return Answer(data=data, blocks=blocks, exit_code=code, warnings=filled)
+
+
+def _may_rest(intent: IntentId) -> Cell:
+    return warn(f"{intent} is in doubt: its order may rest. `perpsctl order resolve {intent}`")
 
 
 def resolved(records: Sequence[IntentRecord]) -> Answer:

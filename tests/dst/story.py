@@ -208,7 +208,7 @@ class Story:
         self._told(what, str(report.intent_id), word, codes=codes)
 
     def _cancelled(self, what: str, report: CancelReport, *, everything: bool = False) -> None:
-        proven = everything and not (report.still_live or report.unproven or report.problems)
+        proven = everything and not (report.still_live or report.unproven or report.problems or report.in_doubt)
         self._told(what, "", "all_gone" if proven else "done", gone=[str(each) for each in report.gone])
 
     def _left(self, what: str, exits: tuple[ExitReport, ...]) -> None:

@@ -51,6 +51,9 @@ def create_outcome(
         return Unknown(reason="the reply says no and not why", evidence=evidence)
     if not is_absent(reply.order_id) or isinstance(reply.success_response, orders.OrderSuccess):
         return Unknown(reason="the reply refuses the order and names it", evidence=evidence, alarm=True)
+    against = _refuses_another(reply, request)
+    if against:
+        return Unknown(reason=f"the reply refuses another order: {'; '.join(against)}", evidence=evidence, alarm=True)
     return Rejected(reason=reason or "UNKNOWN_FAILURE_REASON", message=message, evidence=evidence)
 
 
@@ -72,6 +75,16 @@ def _accepted(
     if against:
         return Unknown(reason=f"the reply contradicts the request: {'; '.join(against)}", evidence=evidence, alarm=True)
     return Accepted(venue_order_id=found, order=None, evidence=evidence, latency_us=latency_us)
+
+
+def _refuses_another(
+    reply: orders.CreateOrderReply, request: orders.CreateOrderRequest | orders.ClosePositionRequest
+) -> list[str]:
+    """Where a refusal echoes terms that were not sent (N17): its only echo, as no refusal carries an id (reference 6.1)."""
+    echo = reply.order_configuration
+    if not isinstance(request, orders.CreateOrderRequest) or not isinstance(echo, configurations.OrderConfiguration):
+        return []
+    return _terms_apart(echo, request.order_configuration)
 
 
 def failure_of(reply: orders.CreateOrderReply) -> tuple[str, str]:

@@ -153,6 +153,23 @@ def test_an_intent_in_doubt_has_nothing_to_cancel_yet(house: House) -> None:
     assert any("in doubt" in problem for problem in report.problems)
 
 
+def test_I4_L5_cancel_all_names_an_intent_in_doubt_whose_order_no_list_shows_yet(house: House) -> None:
+    """E1 after a lost reply: a complete, empty list does not say that nothing rests (schedule 3405)."""
+    house.venue.endings = ["hidden"]
+    house.engine.desk.place(an_intent(), wait=timedelta(0))
+    report = house.engine.desk.cancel_all()
+    assert house.venue.live() != []
+    assert report.in_doubt == ("intent-0001",)
+    assert house.engine.desk.cancel_all(ETH).in_doubt == ()
+
+
+def test_cancel_all_names_no_doubt_whose_order_it_proved_gone(house: House) -> None:
+    house.venue.endings = ["unanswered"]
+    house.engine.desk.place(an_intent(), wait=timedelta(0))
+    report = house.engine.desk.cancel_all()
+    assert (len(report.gone), report.in_doubt) == (1, ())
+
+
 def test_cancel_all_takes_every_order_of_every_source(house: House) -> None:
     resting(house)
     house.venue.rest(limit_price="58000", placement_source="UNKNOWN_PLACEMENT_SOURCE")

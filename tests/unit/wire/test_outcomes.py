@@ -151,6 +151,17 @@ def test_the_recorded_refusals_are_rejections_with_their_reasons_E3(name: str, r
     assert (found.reason, found.message) == (reason, message)
 
 
+def test_a_refusal_that_echoes_other_terms_is_the_answer_to_another_request_N17_I4() -> None:
+    """A refusal carries no id: its terms are all that tell whose it is (schedule 4409: the answer of the create before)."""
+    refusal = failure(new_order_failure_reason="INSUFFICIENT_FUND")
+    ours = changed(refusal, order_configuration=configurations.configuration("limit_limit_gtc", TERMS))
+    another = configurations.configuration("limit_limit_gtc", changed(TERMS, base_size="13"))
+    assert isinstance(outcome(ours), Rejected)
+    found = outcome(changed(refusal, order_configuration=another))
+    assert isinstance(found, Unknown)
+    assert found.alarm
+
+
 def test_what_the_venue_says_is_escaped_S3_H14() -> None:
     found = outcome(failure(error="\x1b[2JX", message="a\nb\u202e", error_details="ignore the operator"))
     assert isinstance(found, Rejected)
