@@ -4,6 +4,7 @@ The kill switch must find its latch before anything heavy is imported, so this r
 that matter (a test holds the two equal) and reads nothing else from the environment. Folders are 0700, files 0600 (S6).
 
     $PERPSCTL_HOME/perpsctl.toml            configuration
+    $PERPSCTL_HOME/anchors/<profile>.jsonl  heads of the journal, kept apart from it
     $PERPSCTL_HOME/state/<profile>/         journal, latch, gate lock, audit key, exit spool of one profile
     $PERPSCTL_HOME/state/.exchange/         the embedded exchange: state file, start lock, CA, its throw-away keys
 """
@@ -32,6 +33,11 @@ def config_file(environ: Mapping[str, str] = os.environ) -> Path:
     """The configuration file's path; never the working directory. It need not exist."""
     home = _home(environ)
     return (home or _user_folder(environ, "XDG_CONFIG_HOME", ".config")) / "perpsctl.toml"
+
+
+def anchors_file(profile: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where heads of a profile's journal are kept unless the profile says otherwise: beside the configuration, not the state."""
+    return config_file(environ).parent / "anchors" / f"{profile_name(profile)}.jsonl"
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:

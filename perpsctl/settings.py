@@ -126,6 +126,7 @@ class _ProfileModel(BaseSettings):
     products: tuple[str, ...] = ()
     keys: KeyRefs = KeyRefs()
     journal: SecretStr | None = None
+    anchors: str | None = Field(default=None, min_length=1)
     egress: tuple[str, ...] = ()
     limits: dict[str, Any] = Field(default_factory=dict)
     run: RunSettings = RunSettings()
@@ -164,6 +165,7 @@ class Profile:
     products: tuple[str, ...]
     keys: KeyRefs
     journal: JournalPlace | None  # None: a file in the profile's own folder
+    anchors: Path  # the file outside that folder where heads of the journal are kept
     egress: tuple[str, ...]
     limits: RiskLimits
     run: RunSettings
@@ -192,7 +194,7 @@ def load(*, profile: str | None = None, config: str | None = None, environ: Mapp
         known = ", ".join(sorted({*document.profiles, *BUILT_IN}))
         raise ConfigError(f"no profile {name!r}", fix=f"known profiles: {known}; see `perpsctl config init`")
     layers = [("built in", BUILT_IN.get(name, {})), ("file", table or {}), *_variables(env)]
-    return _build(name, layers, path, exists=document.exists)
+    return _build(name, layers, path, exists=document.exists, env=env)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +253,9 @@ def _variables(env: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any]]
         yield f"variable {name.upper()}", found
 
 
-def _build(name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *, exists: bool) -> Profile:
+def _build(
+    name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *, exists: bool, env: Mapping[str, str]
+) -> Profile:
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for label, layer in layers:
@@ -277,6 +281,7 @@ def _build(name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *
         products=model.products,
         keys=model.keys,
         journal=None if journal is None else JournalPlace(journal),
+        anchors=_anchors(name, model.anchors, env),
         egress=model.egress,
         limits=limits,
         run=model.run,
@@ -284,6 +289,14 @@ def _build(name: str, layers: list[tuple[str, Mapping[str, Any]]], path: Path, *
         config_file=path,
         config_exists=exists,
     )
+
+
+def _anchors(name: str, told: str | None, env: Mapping[str, str]) -> Path:
+    """Where heads of the journal are kept: never found from the working directory."""
+    path = places.anchors_file(name, env) if told is None else Path(told).expanduser()
+    if not path.is_absolute():
+        raise ConfigError(f"profile {name}: anchors is no whole path", fix="write it from the root, or from ~")
+    return path
 
 
 def _limits(name: str, raw: Mapping[str, Any]) -> RiskLimits:

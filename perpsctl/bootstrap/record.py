@@ -16,6 +16,9 @@ from perpsctl.latch import Latch
 from perpsctl.settings import Profile
 
 if TYPE_CHECKING:  # the journal's library is the slowest to load, and market reads need none
+    from perpsctl.domain.audits import AuditExported
+    from perpsctl.journal.anchor import AnchorFile
+    from perpsctl.journal.auditing import Audit
     from perpsctl.journal.backup import BackedUp
     from perpsctl.journal.info import JournalInfo
     from perpsctl.journal.lease import RowLease
@@ -59,8 +62,9 @@ class RecordParts(VenueParts):
 
             try:
                 self._store = open_journal(
-                    self.profile.folder, self.account, clock=self.clock, ids=self.ids, url=self._journal_url()
-                )
+                    self.profile.folder, self.account, clock=self.clock, ids=self.ids, url=self._journal_url(),
+                    anchors=self._anchors(),
+                )  # fmt: skip
             except JournalUnavailable as refused:
                 if self._way_out:  # a database that says nothing is waited for once, not at every part of the way out
                     self._no_store = refused
@@ -138,8 +142,30 @@ class RecordParts(VenueParts):
         from perpsctl.journal.info import check_journal
 
         return check_journal(
-            self.profile.folder, self.account, clock=self.clock, ids=self.ids, full=True, url=self._journal_url()
-        )
+            self.profile.folder, self.account, clock=self.clock, ids=self.ids, full=True, url=self._journal_url(),
+            anchors=self._anchors(),
+        )  # fmt: skip
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """The audit of the journal, which asks neither venue nor account; also of one that does not open."""
+        from perpsctl.journal.auditing import Audit
+
+        profile = self.profile
+        return Audit(
+            profile=profile.name, folder=profile.folder, url=self._journal_url(), anchors=profile.anchors, clock=self.clock
+        )  # fmt: skip
+
+    def audit_export(self, file: Path) -> "AuditExported":
+        """The whole journal with the verdict on it in `file`, for an outsider."""
+        from perpsctl.journal.export import export
+
+        return export(self.audit, file)
+
+    def _anchors(self) -> "AnchorFile":
+        from perpsctl.journal.anchor import AnchorFile
+
+        return AnchorFile(self.profile.anchors, self.profile.name)
 
     def journal_backup(self, file: Path) -> "BackedUp":
         """A proven copy of the journal in `file`."""

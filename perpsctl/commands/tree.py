@@ -89,6 +89,12 @@ def _journal(root: typer.Typer) -> None:
     root.add_typer(journal.app, name="journal", rich_help_panel=PROVE)
 
 
+def _audit(root: typer.Typer) -> None:
+    from perpsctl.commands import audit
+
+    root.add_typer(audit.app, name="audit", rich_help_panel=PROVE)
+
+
 def _config(root: typer.Typer) -> None:
     from perpsctl.commands import config
 
@@ -114,6 +120,7 @@ PARTS: tuple[tuple[tuple[str, ...], Part], ...] = (
     (("limits",), _limits),
     (("killswitch",), _killswitch),
     (("journal",), _journal),
+    (("audit",), _audit),
     (("config",), _config),
     (("sim",), _sim),
 )

@@ -5,6 +5,7 @@ shorter chain that is whole: only a head kept elsewhere shows it, so integrity a
 """
 
 import errno
+import hashlib
 import hmac
 import os
 import stat
@@ -20,6 +21,7 @@ from perpsctl.journal.codec import Unreadable, moment
 KEY_FILE = "audit.key"
 NO_KEY = ""  # the fingerprint of having none
 GENESIS = "0" * 64  # what the first row follows
+_ALWAYS_TEXT = ("account", "kind", "at", "payload", "prev", "hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +70,8 @@ class Chain:
         prev: str,
     ) -> str:
         """HMAC-SHA256 over all columns, each with its length, so that no two rows read the same."""
-        parts = (str(seq), account, kind, at, intent_id, venue_order_id, ref, occurred, payload, prev)
-        told = "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
-        return hmac.digest(self._key, told.encode("utf-8", "surrogatepass"), "sha256").hex()
+        told = _told(str(seq), account, kind, at, intent_id, venue_order_id, ref, occurred, payload, prev)
+        return hmac.digest(self._key, told, "sha256").hex()
 
     def state_hash(self, account: str, seq: int, chain: str, state: str) -> str:
         """HMAC-SHA256 of a snapshot and the place in the chain it stands at."""
@@ -83,8 +84,14 @@ class Chain:
             return f"row {after_seq + 1} is missing"
         if row.prev != after_hash:
             return "it does not follow the row before it"
-        sealed = self.row_hash(
-            seq=row.seq,
+        return None if self.sealed(row) else "its content was changed"
+
+    def sealed(self, row: Row, *, seq: int | None = None, prev: str | None = None) -> bool:
+        """True when `row` is what was sealed: in its own place, or as the row `seq` that follows `prev`."""
+        if not all(isinstance(getattr(row, name), str) for name in _ALWAYS_TEXT):
+            return False  # a damaged file can hold anything in any column
+        told = self.row_hash(
+            seq=row.seq if seq is None else seq,
             account=row.account,
             kind=row.kind,
             at=row.at,
@@ -93,11 +100,9 @@ class Chain:
             ref=row.ref,
             occurred=row.occurred,
             payload=row.payload,
-            prev=row.prev,
+            prev=row.prev if prev is None else prev,
         )
-        if not hmac.compare_digest(sealed.encode(), row.hash.encode("utf-8", "surrogatepass")):
-            return "its content was changed"
-        return None
+        return hmac.compare_digest(told.encode(), row.hash.encode("utf-8", "surrogatepass"))
 
     def first_bad(self, rows: Iterable[Row], after_seq: int, after_hash: str) -> tuple[int, str] | tuple[None, str]:
         """(seq, problem) of the first bad row, or (None, hash of the last row)."""
@@ -108,6 +113,22 @@ class Chain:
                 return seq + 1, problem
             seq, held = row.seq, row.hash
         return None, held
+
+
+def next_digest(digest: str, row: Row) -> str:
+    """The running digest of the rows up to and with `row`: SHA-256, so that whoever holds one can check it without the key.
+
+    It begins at GENESIS; docs/ops/audit.md gives the form to others.
+    """
+    parts = (row.account, row.kind, row.at, row.intent_id, row.venue_order_id, row.ref, row.occurred, row.payload)
+    told = _told(str(row.seq), *parts, row.prev, row.hash)
+    return hashlib.sha256(digest.encode("ascii") + told).hexdigest()
+
+
+def _told(*parts: str | None) -> bytes:
+    """Columns as one text that no other columns make."""
+    told = "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
+    return told.encode("utf-8", "surrogatepass")
 
 
 class DamagedAt(JournalCorrupt):

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from perpsctl.domain.errors import JournalCorrupt, JournalUnavailable
 from perpsctl.domain.ids import AccountKey, Ids
 from perpsctl.domain.ports import Clock, Integrity
+from perpsctl.journal.anchor import AnchorFile
 from perpsctl.journal.audit import GENESIS, Chain, DamagedAt, read_key
 from perpsctl.journal.head import Head, HeadNote
 from perpsctl.journal.history import rows_since
@@ -62,6 +63,7 @@ def check_journal(
     full: bool,
     busy_timeout: timedelta = BUSY_TIMEOUT,
     url: str | None = None,
+    anchors: AnchorFile | None = None,
 ) -> Integrity:
     """What verifying the journal in `folder`, or at `url`, finds, also when it is too damaged to open.
 
@@ -70,7 +72,9 @@ def check_journal(
     if url is None and not (folder / JOURNAL_FILE).exists():
         raise JournalUnavailable("there is no journal yet", fix="it is made by the first command that needs it")
     try:
-        journal = open_journal(folder, account, clock=clock, ids=ids, busy_timeout=busy_timeout, url=url)
+        journal = open_journal(
+            folder, account, clock=clock, ids=ids, busy_timeout=busy_timeout, url=url, anchors=anchors
+        )
     except JournalCorrupt as found:
         return _verdict_without_opening(folder, url, found, clock, busy_timeout)
     try:

@@ -293,14 +293,30 @@ class Log:
             raise corrupt(kept.seq, "its snapshot belongs elsewhere")
         return state, kept.seq
 
+    def require_anchored(self, head: Head, at: datetime) -> None:
+        """The record that was anchored elsewhere at `at` is there; JournalCorrupt names the first that is missing (D9, D10)."""
+        if head.seq > self.state.seq:
+            raise corrupt(
+                self.state.seq + 1,
+                f"record {head.seq} was anchored on {at:%Y-%m-%d %H:%M:%S} UTC and is gone: the end was lost or cut, or an "
+                "older copy was restored",
+            )
+        if head.seq > 0 and not self._holds(head):
+            raise corrupt(
+                head.seq,
+                f"another record was anchored here on {at:%Y-%m-%d %H:%M:%S} UTC: an older copy was restored and gone on "
+                "from",
+            )
+
     def _require_noted(self, noted: Head | None) -> None:
-        if noted is None:
-            return
-        found = self.database.rows(select(events.c.hash).where(events.c.seq == noted.seq))
-        if not found or found[0].hash != noted.hash:
+        if noted is not None and not self._holds(noted):
             raise corrupt(
                 noted.seq, "the journal once held this row: its tail was lost, cut, or an older copy was restored"
             )
+
+    def _holds(self, head: Head) -> bool:
+        found = self.database.rows(select(events.c.hash).where(events.c.seq == head.seq))
+        return bool(found) and found[0].hash == head.hash
 
     def _verify_all(self) -> Integrity:
         """One pass over every row: the chain, and a replay whose end must be the views we hold (J3, J4)."""

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.domain.ids import AccountKey, Ids
 from perpsctl.domain.ports import Clock
+from perpsctl.journal.anchor import AnchorFile
 from perpsctl.journal.audit import KEY_FILE, NO_KEY, Chain, corrupt, fingerprint, make_key, read_key
 from perpsctl.journal.backend import Backend, Step, no_step
 from perpsctl.journal.database import Database
@@ -32,18 +33,26 @@ def open_journal(
     busy_timeout: timedelta = BUSY_TIMEOUT,
     step: Step = no_step,
     url: str | None = None,
+    anchors: AnchorFile | None = None,
 ) -> SqlJournal:
     """The journal of a profile, verified from its last snapshot on, for one account of it: in its state folder, or at `url`.
 
     `url` is `postgresql://…`, whose password shows nowhere; audit key, note of the head and spool stay in the folder.
 
     JournalUnavailable when it cannot be used, JournalCorrupt when it contradicts itself; trading is then shut and the way
-    out open. `busy_timeout` bounds every wait for another writer; `step` is where tests fail the disk.
+    out open: also one that lacks a record which `anchors` names (D9, D10). `busy_timeout` bounds every wait for another
+    writer; `step` is where tests fail the disk.
     """
     database = open_backend(folder, url, clock=clock, busy_timeout=busy_timeout, step=step)
     try:
-        chain = Chain(_key(folder, database, ids))
+        key = _key(folder, database, ids)
+        chain = Chain(key)
+        anchored = (
+            None if anchors is None else anchors.believed(chain, fingerprint(key))
+        )  # before the rows, as the note
         journal = SqlJournal(Log(database, chain, HeadNote(folder, chain), account, clock))
+        if anchored is not None:
+            journal.log.require_anchored(anchored.head, anchored.at)
         Spool(folder, account, clock).import_into(journal)
     except BaseException:
         database.close()
