@@ -275,7 +275,7 @@ def _singly(database: Backend, seq: int, trouble: JournalUnavailable) -> Iterato
 def _besides_rows(database: Backend, chain: Chain) -> str:
     """What is wrong with the pages, the tables' form or the snapshots of a journal whose records are well; empty if nothing."""
     try:
-        problem = database.storage_problem()
+        problem = database.storage_problem() or database.form_problem()
         if problem is not None:
             return problem
         for kept in database.rows(select(snapshots)):

@@ -114,6 +114,10 @@ class Backend(ABC):
     def storage_problem(self) -> str | None:
         """What the back end finds wrong with its own storage, indexes included; None when nothing."""
 
+    def form_problem(self) -> str | None:
+        """What of its form is not as we made it, where `storage_problem` does not tell; None when nothing."""
+        return None
+
     @abstractmethod
     def size_bytes(self) -> int:
         """How much it takes where it lies."""

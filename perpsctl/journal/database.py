@@ -177,6 +177,10 @@ class Database(Backend):
                 return str(trouble_of(trouble)[1])
             raise self._failed(trouble, "read") from None
 
+    def form_problem(self) -> str | None:
+        """What of tables, indexes and triggers is not as we made it."""
+        return self._asked(sqlite.form_problem)
+
     def size_bytes(self) -> int:
         """The file with its write-ahead log."""
         return sum(each.stat().st_size for each in (self.path, self._wal) if each.exists())

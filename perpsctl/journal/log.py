@@ -332,7 +332,9 @@ class Log:
             except JournalCorrupt as found:
                 return self._integrity(1, row.seq, found.message)
         same = state_text(replayed) == state_text(self.state)
-        return self._integrity(1, None, "" if same else "the views differ from a replay of the rows")
+        if not same:
+            return self._integrity(1, None, "the views differ from a replay of the rows")
+        return self._integrity(1, None, self.database.form_problem() or "")
 
     def _integrity(self, verified_from: int, first_bad: int | None, problem: str) -> Integrity:
         return Integrity(

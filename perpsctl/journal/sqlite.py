@@ -17,6 +17,7 @@ from sqlalchemy.pool import StaticPool
 
 from perpsctl.domain.errors import JournalUnavailable
 from perpsctl.domain.ports import Clock
+from perpsctl.domain.text import shown
 from perpsctl.journal.audit import corrupt, sync_folder
 from perpsctl.journal.schema import APPLICATION_ID, SCHEMA, metadata
 
@@ -27,7 +28,7 @@ SHARED_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "ceph", "glusterfs", "fuse.glusterfs"}
 )
 
-_TRIGGERS = tuple(
+TRIGGERS = tuple(
     f"CREATE TRIGGER events_keep_{verb.lower()} BEFORE {verb} ON events "
     "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
     for verb in ("UPDATE", "DELETE")
@@ -171,7 +172,7 @@ def use_wal(connection: Connection, clock: Clock) -> None:
 def create_schema(connection: Connection) -> None:
     """Tables, triggers and stamp, inside the caller's transaction."""
     metadata.create_all(connection, checkfirst=False)
-    for each in _TRIGGERS:
+    for each in TRIGGERS:
         connection.exec_driver_sql(each)
     connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
     connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
@@ -213,6 +214,28 @@ def check_pages(connection: Connection, *, thorough: bool) -> str | None:
     """What SQLite finds wrong with its own pages, and with `thorough` with its indexes; None when nothing."""
     found = connection.exec_driver_sql(f"PRAGMA {'integrity_check' if thorough else 'quick_check'}(1)").scalar()
     return None if found == "ok" else str(found)
+
+
+def form_problem(connection: Connection) -> str | None:
+    """What differs from the tables, indexes and triggers we make, byte for byte; None when nothing.
+
+    An index whose condition changed hides rows from who looks by it, and a trigger that is gone keeps nothing from change.
+    """
+    engine = create_engine("sqlite://", poolclass=StaticPool, isolation_level="AUTOCOMMIT")
+    fresh = engine.connect()
+    try:
+        create_schema(fresh)
+        ours, found = _form(fresh), _form(connection)
+    finally:
+        fresh.close()
+        engine.dispose()
+    odd = sorted({name for name, _ in ours.items() ^ found.items()})
+    return f"its form is not ours: {', '.join(shown(name, 60) for name in odd)}" if odd else None
+
+
+def _form(connection: Connection) -> dict[str, tuple[str, ...]]:
+    query = "SELECT name, type, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'"
+    return {str(name): tuple(map(str, rest)) for name, *rest in connection.exec_driver_sql(query)}
 
 
 def _pragma(connection: Connection, name: str) -> int:

@@ -22,6 +22,7 @@ from perpsctl.journal.audit import GENESIS, KEY_FILE, Chain, Row, read_key
 from perpsctl.journal.head import HEAD_FILE
 from perpsctl.journal.opening import JOURNAL_FILE
 from perpsctl.journal.schema import SCHEMA
+from perpsctl.journal.sqlite import TRIGGERS
 from tests.unit.journal.fakes import (
     ACCOUNT,
     FakeClock,
@@ -74,6 +75,8 @@ def forge(folder: Path, *statements: str) -> None:
         for name in ("update", "delete"):
             database.execute(f"DROP TRIGGER events_keep_{name}")
         for each in statements:
+            database.execute(each)
+        for each in TRIGGERS:  # whoever does that puts them back
             database.execute(each)
         database.commit()
     finally:
