@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test optimised dst mutants check format dev bench docs lock clean
+.PHONY: help demo test optimised dst mutants soak check format dev bench docs lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -47,6 +47,10 @@ dst: $(STAMP)  ## seeded fault schedules against an independent judge (SEEDS=300
 
 mutants: $(STAMP)  ## planted bugs, each run until the schedules catch it (SEEDS=3000 at most each, JOBS=2)
 	@$(PY) -m tests.dst.mutants --seeds $(or $(SEEDS),3000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
+
+soak: $(STAMP)  ## both venues for MINUTES=30 on real sockets, faults all along (VENUE=both FAULTS=5 SEED=1)
+	@$(PY) -m tests.soak.run --minutes $(or $(MINUTES),30) --faults $(or $(FAULTS),5) --seed $(or $(SEED),1) \
+	  --venue $(if $(filter command line environment,$(origin VENUE)),$(VENUE),both)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	$(PY) -m ruff check .
