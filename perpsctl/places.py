@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from perpsctl.domain.errors import ConfigError
@@ -67,7 +68,11 @@ def known_profiles(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def private_folder(path: Path) -> Path:
-    """`path` exists as a folder of ours alone (0700); ConfigError when it is a symlink or another's."""
+    """`path` exists as a folder of ours alone (0700); ConfigError when it is a symlink or another's.
+
+    A folder made here has its name synced too, as far as we may touch the folders above: what is synced inside it would be
+    lost with its name in a power cut (J1).
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         path.mkdir(mode=0o700)
@@ -75,7 +80,19 @@ def private_folder(path: Path) -> Path:
         if path.is_symlink() or not path.is_dir():
             raise ConfigError(f"{path.name} is not a plain folder", fix="move it away") from None
         path.chmod(0o700)
+    else:
+        _sync_upwards(path)
     return path
+
+
+def _sync_upwards(path: Path) -> None:
+    for above in list(path.parents)[:3]:  # the folder of profiles and the home may be as new as the profile's own
+        with suppress(OSError):
+            held = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(held)
+            finally:
+                os.close(held)
 
 
 def _home(environ: Mapping[str, str]) -> Path | None:

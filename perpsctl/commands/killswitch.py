@@ -3,6 +3,7 @@
 `engage` writes the latch before it imports anything that could fail: no configuration, network, database or crypto.
 """
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +61,18 @@ def engage(
     finish(ctx, operations.engaged(attested))
 
 
+def _besides() -> tuple[str, ...]:
+    """Profiles that are latched although they have no state yet: the built-in one, and the one the environment chooses."""
+    from perpsctl import places
+    from perpsctl.domain.errors import ConfigError
+
+    chosen = os.environ.get("PERPSCTL_PROFILE", "")
+    try:
+        return (DEFAULT_PROFILE, places.profile_name(chosen)) if chosen else (DEFAULT_PROFILE,)
+    except ConfigError:  # no command takes that name: nothing can be sent under it
+        return (DEFAULT_PROFILE,)
+
+
 def _latched(ctx: typer.Context, reason: str, by: str) -> "tuple[Engaged, ...]":
     """Every wanted profile is latched and its gate has been waited for: from here on R1 counts. Standard library only."""
     from perpsctl import latch, places
@@ -71,7 +84,7 @@ def _latched(ctx: typer.Context, reason: str, by: str) -> "tuple[Engaged, ...]":
         held = (
             (latch.Latch.of(places.profile_name(chosen)).engage(reason=reason, by=by, at=at),)
             if chosen
-            else latch.engage_every(reason=reason, by=by, at=at, besides=(DEFAULT_PROFILE,))
+            else latch.engage_every(reason=reason, by=by, at=at, besides=_besides())
         )
     except OSError as trouble:
         raise ConfigError(
