@@ -26,6 +26,7 @@ from perpsctl.domain.accounts import (
     Transfer,
 )
 from perpsctl.domain.cash import CashRow
+from perpsctl.domain.funding import FundingReport
 from perpsctl.domain.ids import AccountKey, Ids, IntentId, ProductId, VenueOrderId
 from perpsctl.domain.market import BookView, Candle, PublicTrade
 from perpsctl.domain.numbers import Size
@@ -138,6 +139,9 @@ class MarketFeed(Protocol):
 
     def trades(self, product_id: ProductId, limit: int) -> tuple[PublicTrade, ...]:
         """Newest first."""
+
+    def funding(self, product_id: ProductId, hours: int) -> FundingReport:
+        """Funding now, and of the last so many full hours where the venue publishes them."""
 
 
 class AccountFeed(Protocol):

@@ -12,6 +12,7 @@ from perpsctl.domain.ports import Clock, Diagnostics, Halts, Journal, Venue
 from perpsctl.domain.streams import Streams
 from perpsctl.domain.verdicts import Denial
 from perpsctl.engine.cancels import Canceller
+from perpsctl.engine.cash import CashBooks
 from perpsctl.engine.desk import OrderDesk
 from perpsctl.engine.edits import EditDesk
 from perpsctl.engine.exits import Exits
@@ -140,7 +141,18 @@ def assemble(
         diagnostics=diagnostics,
     )
     reconciler = Reconciler(
-        venue=venue, journal=journal, clock=clock, tracker=tracker, resolver=resolver, diagnostics=diagnostics
+        venue=venue,
+        journal=journal,
+        clock=clock,
+        tracker=tracker,
+        resolver=resolver,
+        diagnostics=diagnostics,
+        cash=CashBooks(
+            venue=venue,
+            journal=journal,
+            clock=clock,
+            cash_times=cash_times or (lambda: limits.funding_cash_times),
+        ),
     )
     return Engine(
         venue=venue,

@@ -1,26 +1,36 @@
 """Compares the journal with the venue and books what the evidence supports; it never invents a fill (design 9).
 
-`compare` is pure: two sides in, differences out. `settle` writes states and fills the venue itself showed; a foreign order
-is labelled, never adopted silently; a second pass finds nothing and writes nothing (I6). A failed read is never "matched".
+`compare` (breaks) is pure: two sides in, differences out. `settle` writes states and fills the venue itself showed; a
+foreign order is labelled, never adopted silently; a second pass finds nothing and writes nothing (I6). A failed read is
+never "matched".
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from perpsctl.domain.accounts import PositionsRead, Transfer
+from perpsctl.domain.cash import CashLedger
 from perpsctl.domain.errors import UsageError, VenueUnreachable
-from perpsctl.domain.ids import FillId, IntentId, ProductId, VenueOrderId
-from perpsctl.domain.numbers import exact, plain
-from perpsctl.domain.orders import Fill, FillKind, VenueOrder, later_status
+from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
+from perpsctl.domain.numbers import plain
+from perpsctl.domain.orders import VenueOrder
 from perpsctl.domain.ports import Clock, Diagnostics, EventKind, Journal, Venue
 from perpsctl.domain.reports import Break, BreakClass, IntentRecord, ReconcileReport
-from perpsctl.domain.sameness import terms_apart
 from perpsctl.domain.text import shown
+from perpsctl.engine.breaks import (
+    JournalSide,
+    VenueSide,
+    compare,
+    opening,
+    position_breaks,
+    standing_since,
+    transfer_breaks,
+)
+from perpsctl.engine.cash import CashBooks
 from perpsctl.engine.owners import record_behind
 from perpsctl.engine.reading import Reads
 from perpsctl.engine.resolver import Resolver
@@ -30,38 +40,7 @@ from perpsctl.engine.transfers import TransferBook
 ORDERS_WINDOW: Final = timedelta(hours=24)
 POSITION_LOOKS: Final = 3  # a fill between two reads explains a difference; the same one three times is real
 POSITION_PAUSE: Final = timedelta(milliseconds=500)
-OURS, OPERATOR, VENUE = "perpsctl", "operator", "venue"
 ADOPTED: Final = "held before this journal began: taken over as an opening"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalSide:
-    """What we hold to be true."""
-
-    by_order: Mapping[VenueOrderId, IntentRecord]  # of every order the venue told of, as far as it is ours
-    by_client_id: Mapping[str, IntentRecord]
-    working: tuple[IntentRecord, ...]
-    fill_ids: frozenset[FillId]
-    coin: Mapping[ProductId, Decimal]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueSide:
-    """What the venue told, each part read to its end; `disowned` are orders of ours it says it does not know."""
-
-    orders: tuple[VenueOrder, ...]
-    disowned: tuple[VenueOrderId, ...]
-    fills: tuple[Fill, ...]
-    positions: PositionsRead
-
-
-def compare(ours: JournalSide, theirs: VenueSide, now: datetime) -> tuple[Break, ...]:
-    """Every difference, none of them settled yet. Pure."""
-    return (
-        *_order_breaks(ours, theirs, now),
-        *_fill_breaks(ours, theirs),
-        *_position_breaks(with_unbooked(ours, theirs.fills), theirs, now),
-    )
 
 
 class Reconciler:
@@ -76,6 +55,7 @@ class Reconciler:
         tracker: Tracker,
         resolver: Resolver,
         diagnostics: Diagnostics,
+        cash: CashBooks,
     ) -> None:
         self._venue = venue
         self._journal = journal
@@ -84,11 +64,13 @@ class Reconciler:
         self._resolver = resolver
         self._diagnostics = diagnostics
         self.transfers = TransferBook(venue=venue, journal=journal)
+        self.cash = cash
 
-    def run(self, *, window: timedelta = ORDERS_WINDOW) -> ReconcileReport:
+    def run(self, *, window: timedelta = ORDERS_WINDOW, ledger: bool = False) -> ReconcileReport:
         """Both sides agree, or each difference is named; what evidence supports is booked. Raises JournalUnavailable.
 
-        A journal that never held anything takes over the positions it finds, as openings without fills, and says so.
+        With `ledger` the balance is explained too, when all else could be read. A journal that never held anything takes
+        over the positions it finds, as openings without fills, and says so.
         """
         reads = Reads()
         fresh = self._never_used()
@@ -99,17 +81,29 @@ class Reconciler:
         moved = reads.attempt("transfers", self.transfers.update)
         sides = self._sides(window, reads)
         if sides is None:
-            return self._report(_transfer_breaks(moved or ()), reads, None)
+            if ledger:
+                reads.note("ledger", VenueUnreachable("not looked at: orders, fills and positions come first"))
+            return self._report(transfer_breaks(moved or ()), reads, None)
         ours, theirs = sides
-        breaks = (*_transfer_breaks(moved or ()), *self.settle(compare(ours, theirs, self._clock.now()), theirs))
+        breaks = (*transfer_breaks(moved or ()), *self.settle(compare(ours, theirs, self._clock.now()), theirs))
         breaks = self._look_again_at_positions(breaks, theirs, reads)
         adopted: tuple[Break, ...] = ()
         if fresh and not reads.problems:
             adopted = tuple(found for found in breaks if found.kind == "position")
-            breaks = tuple(replace(f, settled=True, detail=ADOPTED) if f in adopted else f for f in breaks)
+            breaks = tuple(
+                replace(f, settled=True, detail=ADOPTED, next_step="none: it counts as ours from here on")
+                if f in adopted
+                else f
+                for f in breaks
+            )
+        told: CashLedger | None = None
+        if ledger:
+            told, more = self.cash.look(reads, theirs.orders)
+            breaks = (*breaks, *more)
+        breaks = standing_since(breaks, self._last_event())
         if breaks:
             self._record(breaks, adopted)
-        return self._report(breaks, reads, theirs)
+        return self._report(breaks, reads, theirs, told)
 
     def adopt_position(self, product_id: ProductId, *, by: str, reason: str) -> Decimal:
         """The venue's position is taken over by a named decision where fills cannot explain it; answers the coin adopted.
@@ -256,32 +250,44 @@ class Reconciler:
             if fills is None or positions is None:
                 return breaks
             self._journal.record_fills(fills)
-            again = _position_breaks(
+            again = position_breaks(
                 self._journal.booked_coin(), replace(theirs, positions=positions), self._clock.now()
             )
             if not again:
                 return others
         return others + again
 
+    def _last_event(self) -> tuple[datetime, str] | None:
+        last = self._journal.events(kind=EventKind.RECONCILED, limit=1)
+        return (last[0].at, last[0].payload) if last else None
+
     def _record(self, breaks: tuple[Break, ...], adopted: tuple[Break, ...]) -> None:
-        """New findings are in the journal; the same unsettled ones again are not written twice (I6)."""
+        """New findings are in the journal; the same unsettled ones again are not written twice (I6).
+
+        With each stands since when, so that a later process tells the same age.
+        """
         told = [f"{b.kind} {b.cls.value} {b.subject}: {b.ours} / {b.theirs}" for b in breaks]
-        payload: dict[str, object] = {"breaks": told}
+        payload: dict[str, object] = {
+            "breaks": told,
+            "since": {b.key: b.since.isoformat() for b in breaks if not b.settled},
+        }
         if adopted:
             payload["adopted"] = [{"product_id": f.subject, "coin": opening(f)} for f in adopted]
-        last = self._journal.events(kind=EventKind.RECONCILED, limit=1)
+        last = self._last_event()
         if (
             not any(found.settled for found in breaks)
-            and last
-            and all(json.dumps(t)[1:-1] in last[0].payload for t in told)
+            and last is not None
+            and all(json.dumps(t)[1:-1] in last[1] for t in told)
         ):
             return
         self._journal.record_event(EventKind.RECONCILED, payload)  # step: reconciled
         for found in breaks:
-            if found.cls in (BreakClass.FOREIGN, BreakClass.UNKNOWN):
+            if found.cls not in (BreakClass.TIMING, BreakClass.MISSED):
                 self._diagnostics.alarm("reconcile_break", kind=found.kind, cls=found.cls.value, subject=found.subject)
 
-    def _report(self, breaks: tuple[Break, ...], reads: Reads, theirs: VenueSide | None) -> ReconcileReport:
+    def _report(
+        self, breaks: tuple[Break, ...], reads: Reads, theirs: VenueSide | None, ledger: CashLedger | None = None
+    ) -> ReconcileReport:
         return ReconcileReport(
             at=self._clock.now(),
             breaks=breaks,
@@ -289,133 +295,5 @@ class Reconciler:
             orders_compared=0 if theirs is None else len(theirs.orders),
             fills_compared=0 if theirs is None else len(theirs.fills),
             positions_compared=0 if theirs is None else len(theirs.positions.positions),
+            ledger=ledger,
         )
-
-
-# --- differences, pure -----------------------------------------------------------------------------------
-
-
-def _order_breaks(ours: JournalSide, theirs: VenueSide, now: datetime) -> list[Break]:
-    found = []
-    for order in theirs.orders:
-        record = ours.by_order.get(order.venue_order_id)
-        if record is None:
-            found.append(_unknown_order(ours, order, now))
-        elif _moved(record, order):
-            found.append(_state_break(record, order, now))
-    for order_id in theirs.disowned:
-        found.append(
-            _break("order", BreakClass.UNKNOWN, str(order_id), "working", "the venue knows no such order", VENUE, now)
-        )
-    return found
-
-
-def _unknown_order(ours: JournalSide, order: VenueOrder, now: datetime) -> Break:
-    subject, since, theirs = str(order.venue_order_id), order.created or now, _order_text(order)
-    record = None if order.client_order_id is None else ours.by_client_id.get(str(order.client_order_id))
-    if record is None:
-        cls, text = BreakClass.FOREIGN, f"placed by {shown(order.placement_source) or 'somebody else'}"
-        return _break("order", cls, subject, "not in the journal", theirs, OPERATOR, since, text)
-    differs = ", ".join(terms_apart(order, record))
-    if differs:
-        return _break(
-            "order", BreakClass.UNKNOWN, subject, f"intent {record.intent.id}", theirs, OPERATOR, since, differs
-        )
-    return _break(
-        "order", BreakClass.MISSED, subject, record.stage.value, theirs, OURS, since, f"intent {record.intent.id}"
-    )
-
-
-def _moved(record: IntentRecord, order: VenueOrder) -> bool:
-    held = record.order
-    if held is None or held.venue_order_id == order.succeeds:
-        return True
-    return later_status(held.status, order.status) is not held.status or order.filled > held.filled
-
-
-def _state_break(record: IntentRecord, order: VenueOrder, now: datetime) -> Break:
-    ours = record.stage.value if record.order is None else _order_text(record.order)
-    cls = BreakClass.MISSED if order.status.final or order.filled > 0 else BreakClass.TIMING
-    return _break(
-        "order", cls, str(order.venue_order_id), ours, _order_text(order), OURS, order.created or now,
-        f"intent {record.intent.id}",
-    )  # fmt: skip
-
-
-def _fill_breaks(ours: JournalSide, theirs: VenueSide) -> list[Break]:
-    found = []
-    for fill in theirs.fills:
-        if fill.fill_id in ours.fill_ids:
-            continue
-        mine = fill.venue_order_id in ours.by_order
-        cls, owner = (BreakClass.MISSED, OURS) if mine else (BreakClass.FOREIGN, OPERATOR)
-        told = f"{fill.side.value} {plain(fill.size)} at {plain(fill.price)}"
-        found.append(
-            _break("fill", cls, str(fill.fill_id), "not booked", told, owner, fill.time, f"order {fill.venue_order_id}")
-        )
-    return found
-
-
-def _position_breaks(coin: Mapping[ProductId, Decimal], theirs: VenueSide, now: datetime) -> tuple[Break, ...]:
-    held = {position.product_id for position in theirs.positions.positions}
-    liquidated = {order.product_id for order in theirs.orders if order.is_liquidation}
-    found = []
-    for product_id in sorted(held | set(coin)):
-        mine, told = coin.get(product_id, Decimal(0)), theirs.positions.coin(product_id)
-        if mine == told:
-            continue
-        cls = BreakClass.FOREIGN if product_id in liquidated else BreakClass.UNKNOWN
-        found.append(
-            _break(
-                "position", cls, str(product_id), plain(mine), plain(told), OPERATOR, now, "fills do not add up to it"
-            )
-        )
-    return tuple(found)
-
-
-def _transfer_breaks(moved: Iterable[Transfer]) -> tuple[Break, ...]:
-    """Money that moved without a trade, named once: it is booked already."""
-    return tuple(
-        replace(
-            _break(
-                "transfer", BreakClass.MISSED, each.id, "not booked", f"{shown(each.kind)} {plain(each.amount)}",
-                OPERATOR, each.at,
-            ),
-            settled=True,
-        )
-        for each in moved
-    )  # fmt: skip
-
-
-def with_unbooked(ours: JournalSide, fills: Iterable[Fill]) -> dict[ProductId, Decimal]:
-    """What our position would be with every fill the venue told of: a missed fill is one break, not two."""
-    coin = dict(ours.coin)
-    for fill in fills:
-        if fill.fill_id not in ours.fill_ids:
-            coin[fill.product_id] = coin.get(fill.product_id, Decimal(0)) + signed_coin(fill)
-    return coin
-
-
-def opening(found: Break) -> str:
-    """The coin a position break would take over: theirs less ours, as plain text."""
-    return plain(exact(found.theirs) - exact(found.ours))
-
-
-def signed_coin(fill: Fill) -> Decimal:
-    """What a row of the fill list did to the position; a reversal takes back (E14)."""
-    sign = -fill.side.sign if fill.kind is FillKind.REVERSAL else fill.side.sign
-    return sign * fill.size
-
-
-def _order_text(order: VenueOrder) -> str:
-    size = "?" if order.size is None else plain(order.size)
-    return f"{order.status.value} {order.side.value} {plain(order.filled)}/{size} {shown(order.product_id)}"
-
-
-def _break(
-    kind: str, cls: BreakClass, subject: str, ours: str, theirs: str, owner: str, since: datetime, detail: str = ""
-) -> Break:
-    return Break(
-        kind=kind, cls=cls, subject=shown(subject), ours=ours, theirs=theirs, owner=owner, since=since,
-        settled=False, detail=detail,
-    )  # fmt: skip

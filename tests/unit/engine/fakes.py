@@ -35,8 +35,9 @@ from perpsctl.domain.errors import (
     UsageError,
     VenueUnreachable,
 )
+from perpsctl.domain.funding import FundingHour, FundingReport
 from perpsctl.domain.ids import AccountKey, ClientOrderId, FillId, IntentId, ProductId, VenueOrderId
-from perpsctl.domain.market import BookView, Candle, PublicTrade
+from perpsctl.domain.market import BookView, Candle, FundingTerms, PublicTrade
 from perpsctl.domain.numbers import NO_SIZE, Notional, Price, Size
 from perpsctl.domain.orders import (
     Accepted,
@@ -65,6 +66,7 @@ from perpsctl.domain.products import DoubtTerms, Product, VenueCapabilities, Ven
 from perpsctl.domain.reports import ExitPending, HaltFacts, HaltState, IntentRecord, IntentStage, KeyFacts
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Approved, ApprovedChange, Denied
+from perpsctl.journal.codec import dumps
 from perpsctl.latch import Latch
 from tests.builders import BTC, NOW, a_book, a_margin_window, a_position, a_product, an_account, an_order
 
@@ -145,6 +147,7 @@ class FakeVenue:
         self.cancel_lag_looks = 0
         self.offers_mass_cancel = False
         self.mass_takes: int | None = None  # how many orders one mass cancel really reaches; None: every one
+        self.hours_: tuple[FundingHour, ...] | None = None  # published funding
         self.rows_: list[CashRow] | None = None  # None: the venue keeps no rows of cash
         self.books_: list[Transfer] | None = None  # None: the venue keeps no books of transfers
         self.contradiction = ""
@@ -294,6 +297,14 @@ class FakeVenue:
 
     def trades(self, product_id: ProductId, limit: int) -> tuple[PublicTrade, ...]:
         raise UsageError("this fake has no tape")
+
+    def funding(self, product_id: ProductId, hours: int) -> FundingReport:
+        self._read("funding")
+        terms = FundingTerms(rate=None, interval=None, next_accrual=None, as_of=self.clock.now())
+        return FundingReport(
+            product_id=product_id, terms=terms, hours=self.hours_, sums=(), last_full=None, accruing=None,
+            as_of=self.clock.now(),
+        )  # fmt: skip
 
     # --- account -----------------------------------------------------------------------------------------
 
@@ -712,7 +723,7 @@ class FakeJournal:
                 kind=kind.value,
                 at=self.clock.now(),
                 intent_id=intent_id,
-                payload=repr(payload),
+                payload=dumps(dict(payload)),
             )
         )
 
