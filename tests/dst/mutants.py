@@ -24,7 +24,7 @@ from perpsctl.domain.ports import EventKind, Known
 from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import Attestation, IntentStage
 from perpsctl.domain.verdicts import Approved, Denied
-from perpsctl.engine import cancels, desk, killswitch, reconcile, resolver, sending, supervisor
+from perpsctl.engine import breaks, cancels, desk, killswitch, reconcile, resolver, sending, supervisor
 from perpsctl.exchange.advanced_trade import link as us_link
 from perpsctl.exchange.advanced_trade import live_lists
 from perpsctl.exchange.advanced_trade import venue as us_venue
@@ -439,8 +439,8 @@ def seal_leaves_out_the_payload() -> None:
 
 @mutant
 def foreign_orders_passed_over() -> None:
-    old = reconcile._order_breaks
-    put(reconcile, "_order_breaks", lambda ours, theirs, now: [e for e in old(ours, theirs, now) if e.cls != "foreign"])
+    old = breaks._order_breaks
+    put(breaks, "_order_breaks", lambda ours, theirs, now: [e for e in old(ours, theirs, now) if e.cls != "foreign"])
 
 
 @mutant
