@@ -41,6 +41,8 @@ def exact(text: str) -> Decimal:
     if len(text) > MAX_NUMBER_LENGTH or NUMBER.fullmatch(text) is None:
         raise NotANumber("not a plain number")
     value = Decimal(text)
+    if len(text) <= MAX_DIGITS and "e" not in text and "E" not in text:  # cannot have too many digits, or an exponent
+        return value if value else abs(value)
     if len(value.as_tuple().digits) > MAX_DIGITS or abs(value.adjusted()) > MAX_EXPONENT:
         raise NotANumber("too many digits")
     return value if value else abs(value)  # a negative zero is zero

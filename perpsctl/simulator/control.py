@@ -70,6 +70,7 @@ class Control:
             if sides[0] and sides[1] and max(sides[0]) >= min(sides[1]):
                 raise ValueError("the bids lie below the asks")
             _state(core, product_id).mark(product_id)
+            _state(core, product_id).tapes[product_id].keep()
             market.fixed = (sides[0], sides[1])
             _print(core, product_id)
             core.meet_market()
@@ -77,6 +78,7 @@ class Control:
     def clear_book(self, product_id: str) -> None:
         """The makers quote around the path again."""
         with self._enter() as core:
+            _state(core, product_id).tapes[product_id].keep()
             _market(core, product_id).fixed = None
 
     def set_status(self, product_id: str, **flags: bool) -> None:
@@ -136,6 +138,7 @@ class Control:
                 base_increment=base_increment or product.base_increment,
                 base_min_size=base_min_size or product.base_min_size,
             )
+            state.tapes[product_id].keep()
             state.products[product_id] = product
             market.replace_product(product)
             state.tapes[product_id].forget()

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import BaseAdapter
-from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ProtocolError
@@ -198,13 +197,11 @@ class _Slow(io.RawIOBase):
 
 def _response(request: requests.PreparedRequest, reply: Reply, broken: io.RawIOBase | None) -> requests.Response:
     headers = [*reply.all_headers(), ("content-length", str(len(reply.body)))]
-    raw = urllib3.HTTPResponse(
-        body=broken if broken is not None else io.BytesIO(reply.body),
-        headers=dict(headers),
-        status=reply.status,
-        preload_content=False,
-        decode_content=False,
-    )
+    raw: io.BytesIO | urllib3.HTTPResponse = io.BytesIO(reply.body)  # whole: requests reads any file as it is
+    if broken is not None:
+        raw = urllib3.HTTPResponse(
+            body=broken, headers=dict(headers), status=reply.status, preload_content=False, decode_content=False
+        )
     response = requests.Response()
     response.status_code = reply.status
     response.headers = CaseInsensitiveDict(headers)
@@ -212,7 +209,6 @@ def _response(request: requests.PreparedRequest, reply: Reply, broken: io.RawIOB
     response.raw = raw
     response.url = request.url or ""
     response.request = request
-    response.cookies = RequestsCookieJar()
     return response
 
 

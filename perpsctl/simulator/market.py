@@ -79,6 +79,7 @@ class Market:
         self.shifts: list[Shift] = []
         self.index_set: list[Decimal | None] = []  # at most one: what control put in place of the index
         self.fixed: tuple[Book, Book] | None = None
+        self.levels_max = LEVELS_MAX  # a harness that never walks the whole ladder sets fewer
         self._taken: dict[tuple[Side, int], tuple[int, int]] = {}  # -> (contracts, host microsecond)
         self._tick = float(product.price_increment)
         self._touches: dict[int, Touch] = {}
@@ -171,8 +172,8 @@ class Market:
         return self._depth / levels / (price * float(self.product.unit_size))
 
     def levels(self, touch: Touch) -> int:
-        """How many prices a side of the ladder has: 2 % of the price, at most 250."""
-        return max(20, min(LEVELS_MAX, int(touch.mid * LADDER_SHARE)))
+        """How many prices a side of the ladder has: 2 % of the price, at most `levels_max` (250)."""
+        return max(20, min(self.levels_max, int(touch.mid * LADDER_SHARE)))
 
     def ladder(self, side: Side, step: int, host_us: int, depth: int | None = None) -> list[tuple[int, int]]:
         """The makers' (ticks, contracts) on one side, best first, less what the operator took from them."""

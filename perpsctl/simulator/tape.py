@@ -149,6 +149,9 @@ class Tape:
             volume=int(average * (0.5 + unit(market.volume_seed, begin // MINUTE_US))),
         )
 
+    def keep(self) -> None:
+        """What was counted and not made yet is made; nothing on a tape without numbers."""
+
     def forget(self) -> None:
         """Closed minutes are read again: control changed what they are made of."""
         self._minutes.clear()

@@ -68,14 +68,17 @@ class Timeflow:
         state = self._state
         last = state.timeline.step(micros(to))
         first = self._walked + 1
+        if last < first:  # the same step of the path: nothing in the market moved
+            state.now = max(state.now, to)
+            return
         products = [p for p in state.products if state.books[p] or state.stops[p] or state.exposed(p)]
-        if products and last >= first:
+        if products:
             if last - first < STEPS_IN_FULL:
                 for step in range(first, last + 1):
                     self._step(products, step)
             else:
                 self._stride(products, first, last)
-        self._walked = max(self._walked, last)
+        self._walked = last
         state.now = max(state.now, to)
 
     def _step(self, products: list[str], step: int) -> None:

@@ -22,12 +22,13 @@ from perpsctl.exchange.streams.line import Line
 from perpsctl.journal.opening import open_journal
 from perpsctl.journal.store import SqlJournal
 from perpsctl.risk.limits import RiskLimits
-from perpsctl.simulator.gateway.numbered import NumberedTape
 from perpsctl.simulator.inprocess import InProcessAdapter
 from perpsctl.simulator.options import Dedupe, Options
 from perpsctl.simulator.products import Product as ListedProduct
+from perpsctl.simulator.state import State
 from tests.dst.judge import ADDS, TURNED_AWAY, Book, BookOrder, Case, JournalEye, Left
 from tests.dst.schedule import ProcessFault, Schedule
+from tests.dst.swift import quicken, shorten
 from tests.rig import World
 from tests.scenarios.gateway import GatewayLine, GatewayWorld
 
@@ -188,10 +189,8 @@ class Watch:
 
     def sample(self) -> None:
         """The marks of this moment."""
-        now = self._world.clock.now()
-        with self._world.embedded.exchange.us() as core:
-            state = core.state if self._world.venue_id is VenueId.US else core.gateway.state
-            self._case.marks += [(now, name, state.mark(name)) for name in self._names]
+        now, state = self._world.clock.now(), self._world.state
+        self._case.marks += [(now, name, state.mark(name)) for name in self._names]
 
     def look(self) -> int:
         """The exchange's book as it stands, kept; its number."""
@@ -372,8 +371,12 @@ class Site(World):
     life: Life
     mortal: bool
     latency_ms: int
+    state: State  # the account of this venue, as the exchange holds it
 
     def prepared(self) -> None:
+        with self.embedded.exchange.us() as core:
+            shorten(core)
+            self.state = core.state if self.venue_id is VenueId.US else core.gateway.state
         names = PRODUCTS[self.schedule.venue]
         self.case = Case(
             venue=self.schedule.venue,
@@ -382,19 +385,10 @@ class Site(World):
             unit={product: self.listed(product).unit_size for product in names.values()},
             alias={product: alias for alias, product in names.items()},
         )
-        self._forget_old_trades()
         self.mortal = True
         self.latency_ms = self.schedule.latency_ms
         self.life = Life(self.schedule.process, lambda: self.clock.now().isoformat())
         self.watch = Watch(self, self.case, self.life)
-
-    def _forget_old_trades(self) -> None:
-        """The gateway numbers public trades from the account's begin on: those of the hours before it are half of the time
-        a schedule takes, and nobody here looks at them."""
-        with self.embedded.exchange.us() as core:
-            for tape in core.gateway.state.tapes.values():
-                if isinstance(tape, NumberedTape):
-                    tape._counted = max(tape._counted, 0)
 
     def opened_journal(self) -> SqlJournal:
         if not self.mortal:
@@ -426,18 +420,16 @@ class Site(World):
 
     def listed(self, product: str) -> ListedProduct:
         """The product as the exchange itself holds it."""
-        with self.embedded.exchange.us() as core:
-            state = core.state if self.venue_id is VenueId.US else core.gateway.state
-            return state.products[product]
+        return self.state.products[product]
 
     def touch(self, product: str) -> tuple[Decimal, Decimal]:
         """The true best bid and ask; the last mark for both where makers are gone."""
-        with self.embedded.exchange.us() as core:
-            state = core.state if self.venue_id is VenueId.US else core.gateway.state
-            found, step = state.touch(product), state.products[product].price_increment
-            if found is None:
-                return state.mark(product), state.mark(product)
-            return found.bid * step, found.ask * step
+        self.embedded.exchange.advance()
+        state = self.state
+        found, step = state.touch(product), state.products[product].price_increment
+        if found is None:
+            return state.mark(product), state.mark(product)
+        return found.bid * step, found.ask * step
 
 
 class UsSite(Site):
@@ -482,4 +474,5 @@ def _limits(schedule: Schedule) -> RiskLimits:
 
 def site_of(schedule: Schedule, folder: Path) -> Site:
     """The site of a schedule, its first process begun."""
+    quicken()
     return UsSite(schedule, folder) if schedule.venue == "us" else GlobalSite(schedule, folder)

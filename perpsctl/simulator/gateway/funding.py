@@ -12,6 +12,7 @@ from perpsctl.simulator.market import Market
 from perpsctl.simulator.tape import Timeline
 
 PIECE_US = 600_000_000
+PIECES_KEPT = 1000  # a week
 HOUR_US = 3_600_000_000
 EIGHT_HOURS_US = 8 * HOUR_US
 DEAD_BAND = Decimal("0.00025")
@@ -30,6 +31,7 @@ class ContinuousFunding:
         self._market = market
         self._timeline = timeline
         self._fixed: list[tuple[int, Decimal | None]] = []  # (from host microsecond, rate or None: the premium's)
+        self._banded: dict[int, Decimal] = {}  # the premium's rates, by the piece they hold for
 
     def fix(self, host_us: int, rate_8h: Decimal | None) -> None:
         """From this moment on the rate is fixed, or follows the premium again; the past stays."""
@@ -42,8 +44,13 @@ class ContinuousFunding:
                 if fixed is not None:
                     return fixed
                 break
-        begin = host_us // PIECE_US * PIECE_US
-        return banded(self._market.premium(self._timeline.path_us(begin)))
+        piece = host_us // PIECE_US
+        known = self._banded.get(piece)
+        if known is None:
+            if len(self._banded) >= PIECES_KEPT:
+                self._banded.clear()
+            known = self._banded[piece] = banded(self._market.premium(self._timeline.path_us(piece * PIECE_US)))
+        return known
 
     def interest(self, begin_us: int, end_us: int) -> Decimal:
         """The sum of the rates over a stretch, as a share of notional."""

@@ -83,6 +83,9 @@ def _plain_value(value: object) -> object:
 
 def _written(value: object) -> object:
     """The same tree with every number as its own digits."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
     if isinstance(value, Decimal):
         return msgspec.Raw(plain(value).encode())
     if isinstance(value, dict):
