@@ -84,6 +84,7 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
     cancels = CancelReport(
         requested=(ORDER, VenueOrderId("second-order"), VenueOrderId("third-order")), gone=(ORDER,),
         still_live=(VenueOrderId("second-order"),), unproven=(VenueOrderId("third-order"),), problems=(said,),
+        in_doubt=(IntentId("lost-intent-1"),),
     )  # fmt: skip
     facts = HaltFacts(state=HaltState.ENGAGED, latch="engaged", journal=said, reason=said, by=said, since=NOW)
     pending = ExitPending(product_id=ProductId(BTC), size=Size(Decimal("0.02")), reason=said, retry_at=LATER)
