@@ -91,7 +91,7 @@ class Operator(threading.Thread):
         bids = (book or {}).get("bids") or []
         if not bids:
             return
-        price = (Decimal(bids[0]["price"]) * FAR).quantize(Decimal(100))
+        price = (Decimal(bids[0]["price"]) * FAR).quantize(Decimal("1E+2"))
         smallest = "0.01" if self._venue.name == "us" else "0.0001"
         self._say(
             "order", "place", "--product", ALIAS, "--side", "buy", "--size", smallest, "--price", f"{price:f}",
