@@ -27,6 +27,7 @@ class Core:
         self.lifecycle = Lifecycle(self.state)
         self.admission = Admission(self.state, self.lifecycle)
         self.timeflow = Timeflow(self.state, self.lifecycle)
+        self.timeflow.faults = faults
         self.entries = Entries(self.state, self.lifecycle, self.admission, self.timeflow, faults)
         self.edits = Edits(self.state, self.lifecycle, self.admission, self.timeflow, faults)
         self.previews = Previews(self.state, self.lifecycle, self.admission, self.edits)

@@ -339,6 +339,14 @@ CATALOGUE = (
         (("seconds", 2), ("message", "cancelled by the exchange")),
     ),
     CatalogueEntry(
+        "E19",
+        "funding_gone_wrong",
+        _K.EXCHANGE,
+        "settle_funding",
+        "funding becomes cash twice, missed, wrong_sign, hourly (an 8-hour rate each hour) or at the wrong_time",
+        (("how", "twice"), ("seconds", 3600)),
+    ),
+    CatalogueEntry(
         "E24", "slow_edit", _K.EXCHANGE, "edit_order", "the edit stays EDIT_QUEUED for some time", (("seconds", 5),)
     ),
     CatalogueEntry(

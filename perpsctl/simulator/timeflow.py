@@ -6,14 +6,18 @@ in path steps; a stretch with very many steps is walked in strides that still se
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
 from heapq import heappop, heappush
 
 from perpsctl.simulator.calendar import HOUR, hour_after
+from perpsctl.simulator.faults import Faults
 from perpsctl.simulator.funding import accrual
 from perpsctl.simulator.ledger import CBI, CFM, ZERO
 from perpsctl.simulator.lifecycle import Lifecycle
 from perpsctl.simulator.market import STEP_US, Touch
 from perpsctl.simulator.orders import OrderStatus
+from perpsctl.simulator.payments import payment
 from perpsctl.simulator.state import State
 from perpsctl.simulator.tape import instant, micros
 
@@ -34,6 +38,7 @@ class Timeflow:
         self._counted = 0
         self._walked = state.step
         self._cash_plan = 0
+        self.faults: Faults | None = None  # E19 strikes when funding becomes cash
         self._plan()
 
     def _plan(self) -> None:
@@ -165,12 +170,18 @@ class Timeflow:
     def settle_funding(self, at: datetime) -> None:
         """Accrued funding of every position is paid into (or out of) the futures wallet."""
         state = self._state
+        how = payment(self.faults)
         for product_id, position in state.positions.items():
             amount, position.funding_pending = position.funding_pending, ZERO
-            reference = f"funding {at.isoformat()}"
-            state.ledger.post(
-                at=at, kind="funding", wallet=CFM, amount=amount, product_id=product_id, reference=reference
-            )
+            self._paid(product_id, amount * how.share, at)
+            if how.late_s is not None and amount:
+                self.due(at + timedelta(seconds=how.late_s), partial(self._paid, product_id, amount))
+
+    def _paid(self, product_id: str, amount: Decimal, at: datetime) -> None:
+        reference = f"funding {at.isoformat()}"
+        self._state.ledger.post(
+            at=at, kind="funding", wallet=CFM, amount=amount, product_id=product_id, reference=reference
+        )
 
     def _roll(self, at: datetime) -> None:
         """A new session day: daily figures start from zero and a pending sweep is carried out."""

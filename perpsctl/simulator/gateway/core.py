@@ -20,6 +20,7 @@ class GatewayCore:
         self.state = GatewayState(options, start, account, us)
         self.lifecycle = GatewayLifecycle(self.state)
         self.timeflow = GatewayTimeflow(self.state, self.lifecycle)
+        self.timeflow.faults = faults
         self.trading = Trading(self.state, self.lifecycle, self.timeflow, faults)
 
     def judged_orders(self) -> tuple[JudgedOrder, ...]:

@@ -87,6 +87,19 @@ class GatewayLifecycle(Lifecycle):
         state.ledger.post(
             at=state.now, kind="settlement", wallet=state.wallet(scope[1]), amount=result, product_id=scope[0]
         )
+        if result:
+            state.log_row(
+                kind="settlement",
+                slot=scope[1],
+                change=result,
+                product_id=scope[0],
+                position=position.contracts * state.products[scope[0]].unit_size,
+                interest_pl=position.funding - position.logged_funding,
+                total_interest_pl=position.funding,
+                session_upl=Decimal(0),
+                session_rpl=position.session.realized_today,
+            )
+        position.logged_funding = ZERO
         position.session.realized_today = position.funding = ZERO
 
     # -- fills ---------------------------------------------------------------------------------------

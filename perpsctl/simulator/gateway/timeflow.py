@@ -6,6 +6,7 @@ accident, and a client that keeps away from its time of day is never kept away f
 
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 
 from perpsctl.simulator.calendar import DAY
 from perpsctl.simulator.gateway.lifecycle import SETTLEMENT, GatewayLifecycle
@@ -13,6 +14,7 @@ from perpsctl.simulator.gateway.listing import SETTLEMENT_HOUR
 from perpsctl.simulator.gateway.state import GatewayPosition, GatewayState, Scope
 from perpsctl.simulator.options import CalendarMode
 from perpsctl.simulator.orders import OrderStatus
+from perpsctl.simulator.payments import Payment, payment
 from perpsctl.simulator.timeflow import Timeflow
 
 ZERO = Decimal(0)
@@ -48,26 +50,54 @@ class GatewayTimeflow(Timeflow):
         self.settle(at)
         self._settle_at(at + DAY)
 
+    def _settle_late(self, scope: Scope, funding: Decimal, at: datetime) -> None:
+        """Funding that should have been in the settlement becomes cash by itself (fault E19)."""
+        state = self._gateway
+        position = state.position(scope)
+        unit, mark = state.products[scope[0]].unit_size, state.mark(scope[0])
+        rpl, upl = position.session.realized_today, position.session.unrealized(mark, unit)
+        change = rpl + upl + funding
+        state.ledger.post(at=at, kind="settlement", wallet=state.wallet(scope[1]), amount=change, product_id=scope[0])
+        position.session.realized_today = ZERO
+        position.session.cost = position.contracts * unit * mark
+        state.log_row(
+            kind="settlement",
+            slot=scope[1],
+            change=change,
+            product_id=scope[0],
+            price=mark,
+            position=position.contracts * unit,
+            amount=abs(position.contracts) * unit,
+            interest_pl=ZERO,
+            total_interest_pl=funding,
+            session_upl=upl,
+            session_rpl=rpl,
+        )
+
     def settle(self, at: datetime) -> None:
         """Session PnL and funding of every position become cash; good-til-day orders end; a pause of seconds begins."""
         state = self._gateway
         for order in state.own_orders():
             if order.live and order.tif_word == "good_til_day":
                 self._closing.finish(order, OrderStatus.CANCELLED, at, SETTLEMENT)
+        how = payment(self.faults)
         for scope in list(state.positions_held):
-            self._settle_position(scope, state.position(scope))
+            self._settle_position(scope, state.position(scope), how, at)
         state.positions_held = {scope: kept for scope, kept in state.positions_held.items() if kept.contracts}
         state.settled_at = at
 
-    def _settle_position(self, scope: Scope, position: GatewayPosition) -> None:
+    def _settle_position(self, scope: Scope, position: GatewayPosition, how: Payment, at: datetime) -> None:
         state = self._gateway
         unit, mark = state.products[scope[0]].unit_size, state.mark(scope[0])
         rpl, upl = position.session.realized_today, position.session.unrealized(mark, unit)
-        funding = position.funding
+        funding = position.funding * how.share
         change = rpl + upl + funding
         if not (position.contracts or change):
             return
-        told, position.logged_funding = funding - position.logged_funding, ZERO
+        told, position.logged_funding = position.funding - position.logged_funding, ZERO
+        if how.late_s is not None and position.funding:
+            late = partial(self._settle_late, scope, position.funding)
+            self.due(at + timedelta(seconds=how.late_s), late)
         position.session.realized_today = position.funding = ZERO
         position.session.cost = position.contracts * unit * mark
         state.settlement_prices[scope[0]] = mark
