@@ -83,7 +83,9 @@ class GatewayLifecycle(Lifecycle):
         """A slot that closes turns its session result into cash at once."""
         state = self._gateway
         position = state.position(scope)
-        result = position.session.realized_today + position.funding
+        realised, funding = position.session.realized_today, position.funding
+        result, unlogged = realised + funding, funding - position.logged_funding
+        position.session.realized_today = position.funding = position.logged_funding = ZERO
         state.ledger.post(
             at=state.now, kind="settlement", wallet=state.wallet(scope[1]), amount=result, product_id=scope[0]
         )
@@ -93,14 +95,12 @@ class GatewayLifecycle(Lifecycle):
                 slot=scope[1],
                 change=result,
                 product_id=scope[0],
-                position=position.contracts * state.products[scope[0]].unit_size,
-                interest_pl=position.funding - position.logged_funding,
-                total_interest_pl=position.funding,
-                session_upl=Decimal(0),
-                session_rpl=position.session.realized_today,
+                position=ZERO,
+                interest_pl=unlogged,
+                total_interest_pl=funding,
+                session_upl=ZERO,
+                session_rpl=realised,
             )
-        position.logged_funding = ZERO
-        position.session.realized_today = position.funding = ZERO
 
     # -- fills ---------------------------------------------------------------------------------------
 
