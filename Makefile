@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test optimised dst mutants soak check format dev bench docs lock clean
+.PHONY: crash help demo test optimised dst mutants soak check format dev bench docs lock clean killtrials
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -51,6 +51,14 @@ mutants: $(STAMP)  ## planted bugs, each run until the schedules catch it (SEEDS
 soak: $(STAMP)  ## both venues for MINUTES=30 on real sockets, faults all along (VENUE=both FAULTS=5 SEED=1)
 	@$(PY) -m tests.soak.run --minutes $(or $(MINUTES),30) --faults $(or $(FAULTS),5) --seed $(or $(SEED),1) \
 	  --venue $(if $(filter command line environment,$(origin VENUE)),$(VENUE),both)
+
+crash: $(STAMP)  ## real processes killed with SIGKILL at every named step and at random instants (N=150 SEED=1 VENUE=us|global|both JOBS=2)
+	@$(PY) -m tests.crash.run --n $(or $(N),150) --seed $(or $(SEED),1) \
+	  --venue $(if $(filter command line environment,$(origin VENUE)),$(VENUE),both) --jobs $(or $(JOBS),2)
+
+killtrials: $(STAMP)  ## the kill switch engaged again and again while three processes place (TRIALS=10000 JOURNAL=sqlite|postgresql COMMAND=200 SEED=1)
+	@$(PY) -m tests.killtrials.run --trials $(or $(TRIALS),10000) --journal $(or $(JOURNAL),sqlite) \
+	  --command $(or $(COMMAND),200) --seed $(or $(SEED),1)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	$(PY) -m ruff check .

@@ -1,0 +1,239 @@
+"""A process that places and edits orders for as long as it is let, through the real engine, journal, gate and HTTP client.
+
+`python -m tests.killtrials.placer [--without-gate] [--held-up-ms N]`: one JSON line an attempt, with the span of each send: from
+when the gate was passed (the last look at the switch) to when the last byte was handed over. Refused, it waits a little, or
+for a byte on stdin; SIGTERM ends it after the attempt it is at.
+
+Most attempts are the engine's own `Sender` - verdict and commit, gate, one request, outcome, read back - judged by the real
+rules on a view of at most two seconds: five times as many sends meet the switch as when all is read anew for each. Every
+tenth goes the whole way through the desk, every other one of those as an edit. The request budget alone is lifted: three
+processes in a loop would wait for it and for nothing else.
+
+Without the gate the desk still looks at the switch before it judges, as a naive tool would, and the journal still refuses
+inside the verdict; what is between them and the first byte is what the gate is there to close.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from perpsctl import settings
+from perpsctl.bootstrap import Toolkit
+from perpsctl.domain.accounts import Booked
+from perpsctl.domain.errors import InvariantBroken, PerpsctlError, UsageError
+from perpsctl.domain.ids import IntentId, VenueOrderId
+from perpsctl.domain.numbers import Price
+from perpsctl.domain.orders import Accepted, EditIntent, OrderIntent, OrderType, TimeInForce
+from perpsctl.domain.ports import Gate
+from perpsctl.domain.products import Product, find_product
+from perpsctl.domain.quantize import quantize
+from perpsctl.domain.reports import HaltFacts, PlaceReport
+from perpsctl.domain.sides import Side
+from perpsctl.domain.verdicts import Approved, DenialCode, Denied
+from perpsctl.engine.outdated import current
+from perpsctl.engine.sending import Sent, gate_refused
+from perpsctl.engine.views import Seen
+from perpsctl.exchange.pacing import Pacer
+from perpsctl.risk.judge import evaluate
+from tests.killtrials.exchange import end_with_parent
+
+UNBOUNDED = 1_000_000
+DESK_EVERY = 10  # attempts
+EDITS_OF_ONE = 50
+VIEW_MAY_BE = timedelta(seconds=2)
+PAUSE_WHEN_REFUSED_S = 0.25
+PRICES = (Price(Decimal(50000)), Price(Decimal(49995)))  # far below the market: nothing fills
+
+
+class Watched:
+    """Halts whose gate notes when it was passed and when the last byte had left; without it, the same with no gate."""
+
+    def __init__(self, real: Any, *, gated: bool, held_up_s: float) -> None:
+        self._real = real
+        self._gated = gated
+        self._held_up_s = held_up_s
+        self.spans: list[tuple[int, int]] = []
+
+    def facts(self) -> HaltFacts:
+        found: HaltFacts = self._real.facts()
+        return found
+
+    def gate(self, *, switch_road: bool = False, spooled: bool = False) -> Gate:
+        real: Gate = self._real.gate(switch_road=switch_road, spooled=spooled)
+        return self._passed(real if self._gated else nullcontext())
+
+    @contextmanager
+    def _noted(self, gate: Gate) -> Iterator[None]:
+        with gate:
+            began = time.time_ns()
+            try:
+                if self._held_up_s:
+                    time.sleep(self._held_up_s)
+                yield
+            finally:
+                self.spans.append((began, time.time_ns()))  # before the gate is left: whoever waits for it comes later
+
+    def _passed(self, gate: Gate) -> Gate:
+        noted: Any = self._noted(gate)
+        passed: Gate = noted
+        return passed
+
+
+class Placer:
+    """One account's orders in a loop: immediate ones that find no market, and one that rests and is edited."""
+
+    def __init__(self, toolkit: Toolkit, halts: Watched, product: Product) -> None:
+        self._toolkit = toolkit
+        self._halts = halts
+        self._product = product
+        self._resting: tuple[IntentId, VenueOrderId] | None = None
+        self._edits = 0
+        self._count = 0
+        self._engine = toolkit.engine
+        self._seen: Seen | None = None
+        self._seen_at = toolkit.clock.now()
+        self._before = toolkit.journal.booked()
+
+    def attempt(self) -> dict[str, object]:
+        """One create or edit, and how it ended."""
+        self._count += 1
+        self._halts.spans.clear()
+        began = time.time_ns()
+        kind, key = "create", ""
+        try:
+            if self._count % DESK_EVERY:
+                intent = self._order(TimeInForce.IOC)
+                key = intent.id
+                told, why = self._sent(intent)
+            elif self._count % (2 * DESK_EVERY):
+                intent = self._order(TimeInForce.IOC)
+                key = intent.id
+                told, why = _told(self._engine.desk.place(intent))
+            elif self._resting is None:
+                intent = self._order(TimeInForce.GTC)
+                key = intent.id
+                told, why = self._rested(intent)
+            else:
+                kind, key = "edit", self._resting[1]
+                told, why = self._edited(*self._resting)
+        except UsageError as gone:  # the kill command cancelled the order that was to be edited
+            self._resting = None
+            told, why = "gone" if kind == "edit" else "error", gone.message
+        except PerpsctlError as error:
+            told, why = "error", error.message
+        return {
+            "kind": kind, "key": key, "began": began, "ended": time.time_ns(), "told": told, "why": why,
+            "sends": list(self._halts.spans),
+        }  # fmt: skip
+
+    def _sent(self, intent: OrderIntent) -> tuple[str, str]:
+        """By the sender, on a view that is kept for a moment."""
+        engine, now = self._engine, self._toolkit.clock.now()
+        if self._seen is None or now - self._seen_at > VIEW_MAY_BE:
+            self._before, self._seen_at = engine.journal.booked(), now
+            self._seen = engine.views.fresh(intent.product_id, orders=engine.tracker.update().orders)
+        view, before = self._seen.view, self._before
+        order = quantize(intent, view.product)
+
+        def judge(booked: Booked) -> Approved | Denied:
+            return evaluate(
+                order, current(view, before, booked, self._toolkit.clock.now(), last=True), self._toolkit.profile.limits
+            )
+
+        ended = engine.sender.send(order, judge)
+        if isinstance(ended, Denied):
+            self._seen = None
+            return _denied(ended)
+        if not isinstance(ended, Sent):
+            raise InvariantBroken("an id that was never used is known")
+        refused = gate_refused(ended.outcome)
+        if refused is not None:
+            return _denied(refused)
+        engine.desk.read_back(intent.id, ended.outcome, one_shot=True)
+        return type(ended.outcome).__name__.lower(), getattr(ended.outcome, "reason", "")
+
+    def _rested(self, intent: OrderIntent) -> tuple[str, str]:
+        report = self._engine.desk.place(intent)
+        if isinstance(report.outcome, Accepted):
+            self._resting, self._edits = (intent.id, report.outcome.venue_order_id), 0
+        return _told(report)
+
+    def _edited(self, target: IntentId, order: VenueOrderId) -> tuple[str, str]:
+        self._edits += 1
+        report = self._engine.edits.edit(
+            EditIntent(
+                id=IntentId(self._toolkit.ids.new()),
+                target=target,
+                venue_order_id=order,
+                new_price=PRICES[self._edits % 2],
+                new_size=None,
+                created_at=self._toolkit.clock.now(),
+            )
+        )
+        if self._edits >= EDITS_OF_ONE or (report.denied is None and not isinstance(report.outcome, Accepted)):
+            self._resting = None
+            self._engine.desk.cancel([order])
+        return _told(report)
+
+    def _order(self, tif: TimeInForce) -> OrderIntent:
+        return OrderIntent(
+            id=IntentId(self._toolkit.ids.new()),
+            product_id=self._product.product_id,
+            side=Side.BUY,
+            size=self._product.min_size,
+            type=OrderType.LIMIT,
+            tif=tif,
+            limit_price=PRICES[0],
+            post_only=tif is TimeInForce.GTC,
+            again=True,
+            created_at=self._toolkit.clock.now(),
+        )
+
+
+def _denied(denied: Denied) -> tuple[str, str]:
+    codes = [each.code for each in denied.denials]
+    # HALTED is the same switch met in the journal, inside the verdict's transaction.
+    by_switch = DenialCode.KILL_SWITCH_ENGAGED in codes or DenialCode.HALTED in codes
+    return ("refused" if by_switch else "denied"), ",".join(codes)
+
+
+def _told(report: PlaceReport) -> tuple[str, str]:
+    if report.denied is not None:
+        return _denied(report.denied)
+    return type(report.outcome).__name__.lower(), getattr(report.outcome, "reason", "")
+
+
+def wait_for_a_byte(seconds: float) -> None:
+    """Returns when the driver says that something changed, or after a while."""
+    if select.select([0], [], [], seconds)[0] and not os.read(0, 4096):
+        raise SystemExit("the driver is gone")
+
+
+def main() -> None:
+    end_with_parent()
+    held_up_ms = int(sys.argv[sys.argv.index("--held-up-ms") + 1]) if "--held-up-ms" in sys.argv else 0
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+    toolkit = Toolkit(settings.load())
+    toolkit.__dict__["pacer"] = Pacer(toolkit.clock, private_per_second=UNBOUNDED, public_per_second=UNBOUNDED)
+    halts = Watched(toolkit.halts, gated="--without-gate" not in sys.argv, held_up_s=held_up_ms / 1000)
+    toolkit.__dict__["halts"] = halts
+    placer = Placer(toolkit, halts, find_product(toolkit.venue.products(), "BTC-PERP"))
+    while not ended:
+        line = placer.attempt()
+        os.write(1, json.dumps(line).encode() + b"\n")
+        if line["told"] == "refused":
+            wait_for_a_byte(PAUSE_WHEN_REFUSED_S)
+    toolkit.close()
+
+
+if __name__ == "__main__":
+    main()
