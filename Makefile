@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: crash help demo test optimised dst mutants soak check format dev bench docs lock clean killtrials
+.PHONY: help demo test optimised dst mutants crash soak check format dev bench docs lock clean killtrials
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
