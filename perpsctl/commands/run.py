@@ -9,6 +9,7 @@ import typer
 
 from perpsctl.commands import asking, inputs, progress
 from perpsctl.commands.globals import command, globals_of
+from perpsctl.commands.invocation import OutputFormat
 from perpsctl.commands.output import finish
 from perpsctl.commands.toolkits import loop_refused, open_toolkit
 from perpsctl.domain.ids import ProductId
@@ -40,10 +41,28 @@ perpsctl run --ticks 10 --interval 500ms --dry-run
 Ctrl-C once: a clean stop; twice: now"""
 
 
+AcceptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-cash",
+        metavar="REASON",
+        help="Count cash on from here: what the ledger cannot explain is accepted, with a reason.",
+        show_default=False,
+    ),
+]
+ByOption = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who accepts it (you).", show_default=False)]
+READ_BY_PEOPLE = (OutputFormat.TABLE, OutputFormat.MARKDOWN)  # a document for a machine is always one document
+
+RECONCILE_EXAMPLES = """\
+perpsctl reconcile
+perpsctl reconcile --quiet   (cron: says nothing when all agrees)
+perpsctl reconcile --accept-cash "deposit of 3 November" --by ann"""
+
+
 def add_to(root: typer.Typer, trade: str, prove: str) -> None:
     """Both stand at the root, each under its heading."""
     command(root, "run", epilog=RUN_EXAMPLES, rich_help_panel=trade)(run)
-    command(root, "reconcile", rich_help_panel=prove)(reconcile)
+    command(root, "reconcile", epilog=RECONCILE_EXAMPLES, rich_help_panel=prove)(reconcile)
 
 
 def run(
@@ -99,9 +118,22 @@ def _stop_on_signals(supervisor: "Supervisor") -> None:
         signal.signal(getattr(signal, name), on_signal)
 
 
-def reconcile(ctx: typer.Context) -> None:
-    """Compare journal and venue: orders, fills, positions; book what evidence supports, list the rest."""
-    from perpsctl.render import operations
+def reconcile(ctx: typer.Context, accept_cash: AcceptOption = None, by: ByOption = None) -> None:
+    """Compare journal and venue: orders, fills, positions, cash; book what evidence supports, list the rest."""
+    from perpsctl.domain.errors import ExitCode, UsageError
+    from perpsctl.render import reconciled
 
+    if by is not None and accept_cash is None:
+        raise UsageError("--by names who accepts a difference", fix="give --accept-cash REASON with it")
+    wanted = globals_of(ctx)
     with open_toolkit(ctx) as toolkit:
-        finish(ctx, operations.reconciled(toolkit.engine.reconciler.run()))
+        reconciler = toolkit.engine.reconciler
+        if accept_cash is not None:
+            name, why = inputs.who(by), inputs.a_reason(accept_cash, "--accept-cash")
+            gone = reconciler.accept_cash(by=name, reason=why)
+            currency = toolkit.engine.venue.capabilities.currency
+            finish(ctx, reconciled.accepted(gone, currency, name, why))
+        answer = reconciled.reconciled(reconciler.run(ledger=True))
+        if wanted.quiet and answer.exit_code is ExitCode.DONE and wanted.format in READ_BY_PEOPLE:
+            raise typer.Exit(0)
+        finish(ctx, answer)

@@ -125,6 +125,15 @@ class Reconciler:
         self._journal.record_event(EventKind.OPERATOR_DECISION, payload)  # step: adopt_position
         return coin
 
+    def accept_cash(self, *, by: str, reason: str) -> Decimal:
+        """What the ledger cannot explain is accepted by a named decision; answers how much it was.
+
+        UsageError without a name and a reason, or when all is explained; venue errors when it cannot be read. Every fill the
+        venue tells is booked first.
+        """
+        self._journal.record_fills(self._venue.fills(since=self._fills_from()))
+        return self.cash.accept(by=by, reason=reason)
+
     def _never_used(self) -> bool:
         return (
             not self._journal.fills(limit=1)

@@ -1,4 +1,4 @@
-"""Kill switch, run, reconcile, journal, limits, configuration, the embedded exchange."""
+"""Kill switch, run, journal, limits, configuration, the embedded exchange."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -9,10 +9,8 @@ from perpsctl.domain.ports import Integrity
 from perpsctl.domain.reports import (
     Attestation,
     BookProof,
-    Break,
     EngageReport,
     HaltState,
-    ReconcileReport,
     ReleaseReport,
     RunSummary,
     SwitchStatus,
@@ -271,54 +269,6 @@ def run_refused(denials: Sequence[Denial]) -> Answer:
 
 def _bad_unless_zero(count: int) -> Cell:
     return quiet("0") if count == 0 else warn(str(count))
-
-
-def reconciled(report: ReconcileReport) -> Answer:
-    """The differences; exit 0 when there are none, 1 when there are, 10 when something could not be read."""
-    table = Table(
-        title="Differences",
-        columns=("what", "class", "subject", "ours", "theirs", "owner", "settled"),
-        rows=tuple(_break_row(b) for b in report.breaks),
-        empty="none: journal and venue agree",
-    )
-    compared = f"{report.orders_compared} orders, {report.fills_compared} fills, {report.positions_compared} positions"
-    facts: list[tuple[str, Cell]] = [("compared", compared), ("at", clock_time(report.at))]
-    facts.extend(("unread", bad(word(problem))) for problem in report.unread)
-    if report.unread:
-        code = ExitCode.PARTLY_DONE
-    else:
-        code = ExitCode.CHECKS_FAILED if report.breaks else ExitCode.DONE
-    data = {
-        "breaks": [_break_data(b) for b in report.breaks],
-        "unread": report.unread,
-        "matched": report.matched,
-        "compared": {
-            "orders": report.orders_compared,
-            "fills": report.fills_compared,
-            "positions": report.positions_compared,
-        },
-        "at": report.at,
-    }
-    return Answer(data=data, blocks=[table, Facts(title="", rows=tuple(facts))], exit_code=code, rows_key="breaks")
-
-
-def _break_row(b: Break) -> tuple[Cell, ...]:
-    settled = good("booked") if b.settled else warn("open")
-    return (b.kind, b.cls.value, word(b.subject), word(b.ours), word(b.theirs), b.owner, settled)
-
-
-def _break_data(b: Break) -> dict[str, object]:
-    return {
-        "kind": b.kind,
-        "class": b.cls,
-        "subject": b.subject,
-        "ours": b.ours,
-        "theirs": b.theirs,
-        "owner": b.owner,
-        "since": b.since,
-        "settled": b.settled,
-        "detail": b.detail,
-    }
 
 
 def journal_info(info: Mapping[str, object]) -> Answer:

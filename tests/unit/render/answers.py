@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from perpsctl.domain.accounts import TradingState
+from perpsctl.domain.cash import CashLedger, LedgerBasis
 from perpsctl.domain.errors import ExitCode
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.market import DataSource, Mark, MarkSource
@@ -40,6 +41,7 @@ from perpsctl.domain.reports import (
 from perpsctl.domain.streams import ChannelHealth, ChannelState, StreamPart
 from perpsctl.domain.verdicts import Denial, DenialCode, Denied
 from perpsctl.render import account, market, operations, orders, watching
+from perpsctl.render import reconciled as reconciling
 from perpsctl.render.answer import Answer
 from tests.builders import (
     BTC,
@@ -131,11 +133,17 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
     )  # fmt: skip
     difference = Break(
         kind="order", cls=BreakClass.FOREIGN, subject=str(ORDER), ours=said, theirs=said, owner="operator", since=NOW,
-        settled=False, detail=said,
+        settled=False, detail=said, next_step=said,
+    )  # fmt: skip
+    ledger = CashLedger(
+        currency="USD", opened_at=NOW, opening=Decimal(1000000), realised=Decimal("-19"), fees=Decimal("-1.441935"),
+        funding=Decimal("-0.0123901859174"), transfers=Decimal(0), balance=Decimal("999979.5456748140826"), fills=2,
+        basis=LedgerBasis.BALANCE, funding_expected=Decimal("-0.01239974"), notes=(said,),
     )  # fmt: skip
     reconciled = ReconcileReport(
-        at=NOW, breaks=(difference,), unread=(said,), orders_compared=3, fills_compared=2, positions_compared=1
-    )
+        at=LATER, breaks=(difference,), unread=(said,), orders_compared=3, fills_compared=2, positions_compared=1,
+        ledger=ledger,
+    )  # fmt: skip
     return {
         "watch": watching.answer(a_look(said)),
         "order-accepted": orders.placed(accepted),
@@ -190,7 +198,8 @@ def answers(said: str = "a plain word") -> dict[str, Answer]:
         "switch-kept": operations.released("sim", ReleaseReport(released=False, refusals=(said,), facts=facts)),
         "run": operations.ran(summary, ExitCode.DONE, (said,)),
         "run-refused": operations.run_refused(denied.denials),
-        "reconcile": operations.reconciled(reconciled),
+        "reconcile": reconciling.reconciled(reconciled),
+        "reconcile-accepted": reconciling.accepted(Decimal("-50.25"), "USD", "ann", said),
         "journal-check": operations.journal_checked(
             Integrity(rows=40, verified_from=0, sound=False, first_bad=7, problem=said, head="ab" * 32)
         ),

@@ -38,7 +38,8 @@ SCHEMAS = {
     "positions-unbooked": "positions list", "positions-close": "positions close", "fills": "fills list", "pnl": "pnl",
     "products": "products list", "product": "products show", "book": "products book", "switch-status": "killswitch status",
     "switch-engaged": "killswitch engage", "switch-clean": "killswitch engage", "switch-kept": "killswitch release", "run": "run",
-    "watch": "watch", "run-refused": "run", "reconcile": "reconcile", "journal-check": "journal check",
+    "watch": "watch", "run-refused": "run", "reconcile": "reconcile", "reconcile-accepted": "reconcile",
+    "journal-check": "journal check",
 }  # fmt: skip
 EXIT_CODES = {
     "order-rejected": ExitCode.REJECTED, "order-not-sent": ExitCode.UNREACHABLE, "order-unknown": ExitCode.UNKNOWN,
