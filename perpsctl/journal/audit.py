@@ -21,7 +21,6 @@ from perpsctl.journal.codec import Unreadable, moment
 KEY_FILE = "audit.key"
 NO_KEY = ""  # the fingerprint of having none
 GENESIS = "0" * 64  # what the first row follows
-_ALWAYS_TEXT = ("account", "kind", "at", "payload", "prev", "hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +87,7 @@ class Chain:
 
     def sealed(self, row: Row, *, seq: int | None = None, prev: str | None = None) -> bool:
         """True when `row` is what was sealed: in its own place, or as the row `seq` that follows `prev`."""
-        if not all(isinstance(getattr(row, name), str) for name in _ALWAYS_TEXT):
+        if not _texts(row):
             return False  # a damaged file can hold anything in any column
         told = self.row_hash(
             seq=row.seq if seq is None else seq,
@@ -113,6 +112,13 @@ class Chain:
                 return seq + 1, problem
             seq, held = row.seq, row.hash
         return None, held
+
+
+def _texts(row: Row) -> bool:
+    """Whether every column holds text, or nothing where nothing may stand."""
+    always = (row.account, row.kind, row.at, row.payload, row.prev, row.hash)
+    perhaps = (row.intent_id, row.venue_order_id, row.ref, row.occurred)
+    return {*map(type, always)} == {str} and {*map(type, perhaps)} <= {str, type(None)}
 
 
 def next_digest(digest: str, row: Row) -> str:

@@ -94,7 +94,7 @@ class Audit:
             digest=walked.digest,
             damage=walked.damage,
             problem=walked.problem,
-            completeness=_wholeness(walked, noted, anchored),
+            completeness=wholeness(walked, noted, anchored),
         )
 
     def anchor(self, out: Path | None) -> AnchorMade:
@@ -291,7 +291,8 @@ def _heads(noted: Head | None, anchored: Anchored) -> tuple[Head, ...]:
     return tuple(sorted([*heads, *([] if noted is None else [noted])], key=lambda head: head.seq))
 
 
-def _wholeness(walked: Walked, noted: Head | None, anchored: Anchored) -> Wholeness:
+def wholeness(walked: Walked, noted: Head | None, anchored: Anchored) -> Wholeness:
+    """Whether every row that was noted or anchored is there, as `walk` saw them."""
     seen, up_to, count = dict(walked.seen), 0, len(anchored.anchors)
     for head in _heads(noted, anchored):
         if head.seq > walked.rows:

@@ -6,10 +6,13 @@ whoever lacks the key can leave nothing but rows that are not sealed, or sealed 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain as chain_of
 
 from perpsctl.domain.audits import Damage, Tampering
 from perpsctl.journal.audit import GENESIS, Chain, Row
 from perpsctl.journal.head import Head
+
+FURTHEST = 1_000_000  # numbers a row that is out of place is tried under, beyond those its neighbours suggest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +40,19 @@ def first_damage(chain: Chain, rows: Callable[[], Iterable[Row]], *, reached: in
 
 def named(chain: Chain, after: Head, bad: Row, everything: Iterable[Row], *, reached: int = 0) -> Damage:
     """What was done at the place after `after`, where `bad` stands now; `everything` is all rows as they stand."""
-    seq, true, twin, highest, behind = after.seq + 1, None, False, bad.seq, False
-    met = False
+    seq, true, twin, highest, behind = after.seq + 1, None, False, max(bad.seq, reached), False
+    met, likely = False, [bad.seq, seq]
     for row in everything:
+        if row.hash == bad.prev:
+            likely.append(row.seq + 1)
         behind = behind or met
         met = met or row == bad
         highest = max(highest, row.seq)
         if row.prev == after.hash and true is None and chain.sealed(row, seq=seq):
             true = row
         twin = twin or (row.hash == bad.hash and row != bad)
-    own = next((each for each in range(1, max(highest, reached) + 2) if chain.sealed(bad, seq=each)), None)
+    numbers = chain_of(likely, range(1, min(highest + 2, FURTHEST)))
+    own = next((each for each in numbers if chain.sealed(bad, seq=each)), None)
     scene = _Scene(after=after, bad=bad, last=not behind, true=true, own=own, twin=twin, reached=reached)
     what, detail = _told(chain, scene)
     return Damage(row=seq, what=what, detail=detail)

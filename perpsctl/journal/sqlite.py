@@ -21,7 +21,9 @@ from perpsctl.domain.text import shown
 from perpsctl.journal.audit import corrupt, sync_folder
 from perpsctl.journal.schema import APPLICATION_ID, SCHEMA, metadata
 
-DatabaseTrouble = (SQLAlchemyError, sqlite3.Error)
+# The driver also stumbles over its own message where that quotes a damaged schema.
+DatabaseTrouble = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
+_NOT_TEXT = "Could not decode to UTF-8"  # what the driver says of a text column that holds something else
 WAL_TRIES = 200
 CHECK_PAGES_UP_TO = 64 * 1024 * 1024  # a larger file has its pages checked by `check(full=True)`, at the start of `run`
 SHARED_FILE_SYSTEMS = frozenset(
@@ -47,7 +49,11 @@ class Trouble(Enum):
 def trouble_of(error: Exception) -> tuple[Trouble, str]:
     """What `error` means, and SQLite's own short words for it (they hold no data of ours)."""
     inner = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(inner, UnicodeDecodeError):
+        return Trouble.CORRUPT, "database schema is damaged"
     words = str(inner)
+    if words.startswith(_NOT_TEXT):
+        return Trouble.CORRUPT, "a text that is no text"
     code = getattr(inner, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Trouble.BUSY, words
