@@ -90,7 +90,7 @@ def draw(seed: int, *, venue: str | None = None, mode: str | None = None) -> Sch
     total = Random(f"{seed}/total").choice((0, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 7, FAULTS_MAX))
     share = Random(f"{seed}/share")
     process = sum(share.random() < 0.4 for _ in range(total))
-    return Schedule(
+    drawn = Schedule(
         seed=seed,
         venue=venue,
         socket=socket and venue == "global",
@@ -101,6 +101,7 @@ def draw(seed: int, *, venue: str | None = None, mode: str | None = None) -> Sch
         exchange=_exchange_faults(Random(f"{seed}/exchange"), steps, total - process, venue),
         process=_process_faults(Random(f"{seed}/process"), steps, process),
     )
+    return _with_scene(Random(f"{seed}/scene"), drawn)
 
 
 def _limits(chance: Random) -> dict[str, str]:
@@ -256,6 +257,63 @@ _OTHERS = (
     (0.93, _resolve),
     (0.97, _replay),
 )
+
+
+# --- scenes: situations that chance alone meets too rarely, played after the drawn steps --------------------------
+
+
+def _with_scene(chance: Random, drawn: Schedule) -> Schedule:
+    """One schedule in six ends with a scene; what comes before it is what the seed always was."""
+    if chance.random() >= SCENE_SHARE or len(drawn.exchange) + len(drawn.process) > FAULTS_MAX - 2:
+        return drawn
+    scene = chance.choice(_SCENES)
+    return scene(chance, drawn)
+
+
+def _then(drawn: Schedule, *steps: Step) -> tuple[Step, ...]:
+    kept = steps if drawn.venue == "us" else tuple(map(_without_gtd, steps))
+    return (*drawn.steps, *kept)
+
+
+def _everything_goes(chance: Random) -> Step:
+    return chance.choice((_cancel_all(chance), _engage(chance), Step(do="engage", args={"flatten": 0})))
+
+
+def _stranger_on_a_closed_venue(chance: Random, drawn: Schedule) -> Schedule:
+    """Somebody else's order waits for the session to open, and is asked to go: neither OPEN nor gone."""
+    resting = Step(do="outside", args={"side": "buy", "lots": chance.choice((1, 3)), "below": 60})
+    closed = ExchangeFault(before=len(drawn.steps), name="closed")
+    return replace(drawn, steps=_then(drawn, resting, _everything_goes(chance)), exchange=(*drawn.exchange, closed))
+
+
+def _stranger_behind_a_list_that_fails(chance: Random, drawn: Schedule) -> Schedule:
+    """Somebody else's order rests, and the lists cannot be read while everything is to go."""
+    resting = Step(do="outside", args={"side": "buy", "lots": chance.choice((1, 3)), "below": 60})
+    unread = ExchangeFault(
+        before=len(drawn.steps) + 1,
+        name=chance.choice(("N7", "N12", "N20", "N3")),
+        operation="reads",
+        nth=chance.choice((1, 1, 2, 6)),
+        count=chance.choice((25, 80, 400)),
+    )
+    return replace(drawn, steps=_then(drawn, resting, _everything_goes(chance)), exchange=(*drawn.exchange, unread))
+
+
+def _exit_over_a_broken_journal(chance: Random, drawn: Schedule) -> Schedule:
+    """A position is held, and the disk fails as it is closed: the way out goes over the spool (D1, R2)."""
+    held = Step(
+        do="place",
+        args={"side": "buy", "lots": chance.choice((1, 3)), "below": -30, "tif": "ioc", "post_only": 0, "wait": 20},
+    )
+    leave = chance.choice(
+        (Step(do="close", args={"lots": 0}), _flatten(chance), Step(do="engage", args={"flatten": 1}))
+    )
+    fails = ProcessFault(step=len(drawn.steps) + 1, kind="disk", at="step.", nth=chance.choice((1, 1, 2, 3, 5)))
+    return replace(drawn, steps=_then(drawn, held, leave), process=(*drawn.process, fails))
+
+
+SCENE_SHARE = 1 / 6
+_SCENES = (_stranger_on_a_closed_venue, _stranger_behind_a_list_that_fails, _exit_over_a_broken_journal)
 
 
 # --- faults of the exchange ------------------------------------------------------------------------------------
