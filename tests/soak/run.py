@@ -34,6 +34,8 @@ T = TypeVar("T")
 SAMPLE_S: Final = 10
 HEAL_S: Final = 60  # the runs go on for so long without faults: every doubt ends within (reliability 4)
 FIRST_ORDER_S: Final = 60
+COMMAND_ENDS_S: Final = 60  # what the operator has begun is waited for
+END_S: Final = 150  # a run's own clean end takes a part of it
 SWITCH_LEAST_S: Final = 180  # a shorter soak leaves the switch alone
 HEAD: Final = "  min venue     rss MB  pss fds thr | orders fills reje deny doubt | journal  sim MB"
 
@@ -115,7 +117,7 @@ class Soak:
             print(HEAD, file=self._talk, flush=True)
             self._watch(began, lines)
             faults_ended_s = int(time.monotonic() - began)
-            self._close(figures, faults_ended_s, lines, began)
+            self._close(figures, faults_ended_s, lines)
         figures.interrupted = self.stopping
         return figures
 
@@ -157,30 +159,31 @@ class Soak:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def _close(self, figures: Figures, faults_ended_s: int, lines: TextIO, began: float) -> None:
+    def _close(self, figures: Figures, faults_ended_s: int, lines: TextIO) -> None:
         struck: dict[str, Struck] = {}
         doubts: dict[str, frozenset[str]] = {}
         healed_at: dict[str, datetime] = {}
         certain: dict[str, datetime] = {}
         for operator in self._operators.values():
-            operator.finish(self._asked.heal_s // 2 if self.stopping else 60)
+            operator.finish(COMMAND_ENDS_S)
         for venue in self.venues:
-            if self.stopping:
-                venue.ask_to_stop()
             struck[venue.name] = venue.weather.struck()
             venue.weather.end()
             healed_at[venue.name] = datetime.now(UTC)
             doubts[venue.name] = open_of(venue.record.follow())
-        while any(venue.running for venue in self.venues) or len(certain) < len(self.venues):
+        if faults_ended_s + 1 < self._asked.seconds and not self.stopping:
+            figures.violations.append(f"a run ended by itself after {faults_ended_s} s")
+        patience = time.monotonic() + self._asked.heal_s + END_S
+        while time.monotonic() < patience:
+            running = [venue for venue in self.venues if venue.running]
             for venue in self.venues:
                 if venue.name not in certain and not doubts[venue.name] & open_of(venue.record.follow()):
                     certain[venue.name] = datetime.now(UTC)
-            if time.monotonic() - began > faults_ended_s + self._asked.heal_s + 150:
+            if not running:
                 break
-            if not any(venue.running for venue in self.venues):
-                for venue in self.venues:
-                    venue.record.follow()
-                break
+            if self.stopping and (len(certain) == len(self.venues) or time.monotonic() > patience - END_S):
+                for venue in running:
+                    venue.ask_to_stop()
             time.sleep(0.5)
         overs = {
             venue.name: Over(
@@ -205,7 +208,7 @@ class Soak:
         figures.faulted += struck.faulted
         figures.besides += sum(struck.exchange.values()) + sum(struck.streams.values())
         figures.orders += venue.record.tally.accepted
-        for line in _account(venue, struck, over):
+        for line in _account(venue, struck, over, self._asked.seconds + self._asked.heal_s):
             print(line, file=self._talk, flush=True)
 
 
@@ -237,7 +240,7 @@ def _line(at_s: int, venue: Venue) -> str:
     )
 
 
-def _account(venue: Venue, struck: Struck, over: Over) -> list[str]:
+def _account(venue: Venue, struck: Struck, over: Over, seconds: int) -> list[str]:
     """What happened on one venue, in lines of at most 80 columns."""
     tally, certain_at = venue.record.tally, over.certain_at
     summary = ((over.told or {}).get("data") or {}).get("summary") or {}
@@ -247,7 +250,8 @@ def _account(venue: Venue, struck: Struck, over: Over) -> list[str]:
         f"{venue.name}: {struck.requests} requests, {struck.faulted} faulted ({struck.share:.2f} %)",
         f"wire {_counts(struck.wire)}",
         f"exchange {_counts(struck.exchange)}; sockets {_counts(struck.streams)}",
-        f"orders {tally.accepted} of {tally.decided} decided, {tally.rejected} rejected, {tally.not_sent} not sent",
+        f"orders {tally.accepted} of {tally.decided} decided, {tally.rejected} rejected, {tally.not_sent} not sent; "
+        f"{tally.accepted * 60 // seconds} a minute, {tally.fills} fills",
         f"doubts {len(tally.doubted)}, the last ended {certain} after the faults; denied {_counts(tally.denied)}",
         f"sockets back {back.get('samples')} times, p50 {back.get('p50')} s, max {back.get('max')} s",
         f"switch engaged {len(over.log.shut)} times; commands (exit code, count) {_counts(over.log.codes)}",

@@ -52,6 +52,7 @@ class Venue:
         self._seed = seed
         self._loop: subprocess.Popen[bytes] | None = None
         self._exchange = 0
+        self._asked = False
 
     def begin(self) -> None:
         """The exchange listens, and what it lists is known."""
@@ -101,8 +102,9 @@ class Venue:
             return code, {}
 
     def ask_to_stop(self) -> None:
-        """The run stops cleanly, sooner than it was told to."""
-        if self._loop is not None and self._loop.poll() is None:
+        """The run stops cleanly, sooner than it was told to; asked once, for a second signal means now."""
+        if self._loop is not None and self._loop.poll() is None and not self._asked:
+            self._asked = True
             self._loop.terminate()
 
     def end(self) -> None:
