@@ -6,6 +6,7 @@ own; both run `tests.crash.entry`. What a process told, printed and ended with i
 
 import fcntl
 import importlib
+import itertools
 import json
 import os
 import select
@@ -32,6 +33,7 @@ PROFILES = {"us": "sim", "global": "sim-global"}
 PRODUCTS = {"us": "BIP-20DEC30-CDE", "global": "BTC_USDC-PERPETUAL"}
 PRICE = "60000"
 ENDS_WITHIN_S = 60
+Outputs = tuple[Path, Path]
 PIPE_BYTES = 1 << 20
 # Raised so that limits stop nothing here, and entries of one minute do not run out.
 CONFIG = "".join(
@@ -115,7 +117,7 @@ class Ended:
 class Running:
     """A started process whose telling is being read."""
 
-    def __init__(self, argv: tuple[str, ...], pid: int, pipe: int, outputs: tuple[Path, Path]) -> None:
+    def __init__(self, argv: tuple[str, ...], pid: int, pipe: int, outputs: Outputs) -> None:
         self.pid = pid
         self.ended = Ended(argv=argv)
         self.began_ns = time.monotonic_ns()
@@ -168,6 +170,8 @@ class Running:
         code = os.waitstatus_to_exitcode(status)
         ended.code, ended.signal = (code, None) if code >= 0 else (None, -code)
         ended.out, ended.err = (each.read_text("utf-8", "replace") for each in self._outputs)
+        for each in self._outputs:
+            each.unlink()
         return ended
 
 
@@ -182,7 +186,7 @@ class Lab:
         self.clock_file = folder / "clock"
         self.clock = SharedClock(self.clock_file)
         self.plant = plant
-        self._outputs = (folder / "stdout", folder / "stderr")
+        self._numbers = itertools.count()
         self._folder = folder
         self.exchange_folder = places.private_folder(places.exchange_folder(self.environ))
         command = ["-m", "tests.crash.exchange", str(self.clock_file), "--folder", str(self.exchange_folder)]
@@ -241,9 +245,11 @@ class Lab:
             argv=line, home=str(self.home), folder=str(self.folder(venue)), clock=str(self.clock_file), pipe=writing,
             at=at, virtual=virtual, plant=self.plant if sabotaged else "",
         )  # fmt: skip
-        pid = self._spawned(spec) if cold else self._forked(spec)
+        number = next(self._numbers)
+        outputs = (self._folder / f"{number}.out", self._folder / f"{number}.err")
+        pid = self._spawned(spec, outputs) if cold else self._forked(spec, outputs)
         os.close(writing)
-        return Running(line, pid, reading, self._outputs)
+        return Running(line, pid, reading, outputs)
 
     def run(self, venue: str, *argv: str, **how: Any) -> Ended:
         """A command from its beginning to its end; what it had to load, the next fork finds loaded."""
@@ -270,7 +276,7 @@ class Lab:
         running.kill()
         return running.wait()
 
-    def _forked(self, spec: Spec) -> int:
+    def _forked(self, spec: Spec, outputs: Outputs) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
@@ -278,32 +284,35 @@ class Lab:
             return pid
         code = 70
         try:
-            self._redirected()
+            _redirect(outputs)
             code = entry.main(spec)
         except BaseException as bug:  # whatever happens, the child never returns into the harness
             os.write(2, f"{type(bug).__name__}: {bug}\n".encode())
         finally:
             os._exit(code)
 
-    def _redirected(self) -> None:
-        for signal_name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signal_name, signal.default_int_handler if signal_name is signal.SIGINT else signal.SIG_DFL)
-        nowhere = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nowhere, 0)
-        for descriptor, path in zip((1, 2), self._outputs, strict=True):
-            held = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-            os.dup2(held, descriptor)
-            os.close(held)
-        os.close(nowhere)
-
-    def _spawned(self, spec: Spec) -> int:
-        out, err = (path.open("wb") for path in self._outputs)
+    def _spawned(self, spec: Spec, outputs: Outputs) -> int:
+        out, err = (path.open("wb") for path in outputs)
         with out, err:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.crash.entry", spec.text()],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=(spec.pipe,), cwd=REPOSITORY,
                 env=_environment(),
             ).pid  # fmt: skip
+
+
+def _redirect(outputs: Outputs) -> None:
+    """Standard streams and signals of a forked child are those of a command started by a shell."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    for descriptor, path in zip((1, 2), outputs, strict=True):
+        held = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        os.dup2(held, descriptor)
+        os.close(held)
 
 
 def _environment() -> dict[str, str]:

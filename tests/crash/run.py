@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; answers its exit code."""
     asked = _parsed(arguments)
     if asked.replay:
-        return _replay(Kill.read(asked.replay), asked)
+        return _replay([Kill.read(each) for each in asked.replay], asked)
     began = time.monotonic()
     venues = ("us", "global") if asked.venue == "both" else (asked.venue,)
     stories = asked.stories.split(",") if asked.stories else list(STORIES)
@@ -236,12 +236,17 @@ def _having(violations: Sequence[str], kinds: tuple[str, ...]) -> int:
     return sum(1 for each in violations if each.startswith(kinds))
 
 
-def _replay(kill: Kill, asked: argparse.Namespace) -> int:
+def _replay(kills: Sequence[Kill], asked: argparse.Namespace) -> int:
+    """These cases, one after the other; each is told."""
     worker(asked.plant, asked.keep)
-    outcome = one(kill)
-    print("".join(f"{each}\n" for each in outcome.violations), end="")
-    print(f"{kill.told}: {'killed' if outcome.struck else 'not killed'}, {len(outcome.violations)} violations")
-    return 1 if outcome.violations else 0
+    tally = Tally()
+    for kill in kills:
+        outcome = one(kill)
+        tally.take(outcome)
+        print("".join(f"{each}\n" for each in outcome.violations), end="")
+        print(f"{kill.told}: {'killed' if outcome.struck else 'not killed'}, {len(outcome.violations)} violations")
+    print(f"{tally.killed} kills of {len(kills)}, {len(tally.violations)} violations")
+    return 1 if tally.violations else 0
 
 
 def _commit() -> str:
@@ -258,7 +263,7 @@ def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--venue", choices=("us", "global", "both"), default="both")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--stories", help="only these commands, by name, with commas")
-    parser.add_argument("--replay", metavar="CASE", help="one case, as a failure told it")
+    parser.add_argument("--replay", metavar="CASE", nargs="+", help="these cases, as failures told them")
     parser.add_argument(
         "--plant", choices=("", *PLANTED), default="", help="with a bug planted in the command that dies"
     )
