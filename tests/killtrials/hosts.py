@@ -29,6 +29,8 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 BACK_ENDS = (SQLITE, POSTGRESQL)
 PLACERS = 3
 READY_WITHIN_S = 60
+# Nothing but the switch may refuse: neither a rate nor the age of what was read, on however busy a machine.
+LIMITS = f"{GENEROUS}mark_age_max_s = 60\nbook_age_max_s = 60\naccount_age_max_s = 300\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def running_exchange(home: Home) -> Iterator[None]:
 @contextmanager
 def on_sqlite(folder: Path) -> Iterator[Hosts]:
     """Three placers of one home."""
-    home = Home(folder / "host", GENEROUS)
+    home = Home(folder / "host", LIMITS)
     with running_exchange(home):
         _make_journal(home)
         yield Hosts((home,), (0,) * PLACERS, None)
@@ -84,7 +86,7 @@ def on_sqlite(folder: Path) -> Iterator[Hosts]:
 @contextmanager
 def on_postgresql(folder: Path, url: str) -> Iterator[Hosts]:
     """Three homes, a placer on each, one database at `url`."""
-    config = f"[profile.sim]\njournal = 'env:JOURNAL_URL'\n{GENEROUS}"
+    config = f"[profile.sim]\njournal = 'env:JOURNAL_URL'\n{LIMITS}"
     homes = tuple(Home(folder / f"host-{name}", config) for name in "abc")
     for home in homes:
         home.environ["JOURNAL_URL"] = url

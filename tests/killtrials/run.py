@@ -6,17 +6,19 @@ run until an order slips through on the same host and on another one, and exit 1
 
 import argparse
 import gc
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.killtrials.hosts import BACK_ENDS, PLACERS, POSTGRESQL, hosts_on
 from tests.killtrials.judge import Judge, spread
 from tests.killtrials.trials import Stuck, Trials, trials_on
 
-TOLD_EVERY = 500
-SAMPLED_FIRST = 200  # by then everything is imported and every cache is warm
+TOLD_EVERY = 250
+SAMPLED_FIRST = 100  # by then everything is imported and every cache is warm
 KIB_MAY_GROW = 65_536
 SHOWN = 10
 
@@ -31,10 +33,12 @@ def commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def series(trials: Trials, count: int, commands: int, *, until_late: bool, elsewhere: bool) -> int:
+def series(
+    trials: Trials, count: int, commands: int, *, until_late: bool, elsewhere: bool, stopped: Sequence[int]
+) -> int:
     """So many counted trials, the commands evenly among them; how many were run before it ended."""
     done, began = 0, time.monotonic()
-    while done < count:
+    while done < count and not stopped:
         by_command = commands > 0 and done * commands // count != (done + 1) * commands // count
         done += trials.one(done + 1, by_command=by_command)
         judge = trials.judge
@@ -115,6 +119,9 @@ def main() -> int:
     parser.add_argument("--without-gate", action="store_true", help="the counter-trial: must fail")
     asked = parser.parse_args()
     gc.freeze()
+    stopped: list[int] = []
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda number, _: stopped.append(number))  # the figures so far are told all the same
     options = ["--without-gate"] if asked.without_gate else []
     wrong: list[str] = []
     with hosts_on(asked.journal) as hosts, trials_on(hosts, *options, seed=asked.seed) as trials:
@@ -126,6 +133,7 @@ def main() -> int:
                 asked.command,
                 until_late=asked.without_gate,
                 elsewhere=asked.journal == POSTGRESQL,
+                stopped=stopped,
             )
         except Stuck as stuck:
             wrong.append(str(stuck))
@@ -133,7 +141,9 @@ def main() -> int:
         for line in (*figures(trials, done, asked.journal), pace(trials)):
             print(line)
     wrong = [*judge.violations, *wrong]
-    if len(judge.by_command) < min(asked.command, asked.trials) and not asked.without_gate:
+    if done < asked.trials and not asked.without_gate:
+        wrong.append(f"ended after {done} of {asked.trials} trials")
+    elif len(judge.by_command) < min(asked.command, asked.trials) and not asked.without_gate:
         wrong.append(f"only {len(judge.by_command)} trials went through the command")
     for words in wrong[:SHOWN]:
         print(f"VIOLATION {words}")
