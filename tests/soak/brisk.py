@@ -17,8 +17,10 @@ from perpsctl.engine.strategies.protocol import Proposal, StrategyState, Wish
 
 REST: Final = timedelta(milliseconds=600)  # how long an order rests before it is cancelled
 PAUSE: Final = timedelta(milliseconds=100)  # before the next
-NEAR_EVERY: Final = 3  # every third entry rests at the touch, where it may fill; the others stand off
-OFF_STEPS: Final = 40  # of the price grid
+AROUND: Final = ((Side.BUY, 60), (Side.SELL, 60))  # entries that stand off the touch by so many steps of the grid
+# And one more, every other time so near that it may fill.
+NEAR: Final = ((Side.BUY, 2), (Side.SELL, 40), (Side.SELL, 2), (Side.BUY, 40))
+ORDERS: Final = len(AROUND) + 1  # of a round
 
 
 class Brisk:
@@ -38,7 +40,7 @@ class Brisk:
         return self._product_id
 
     def propose(self, state: StrategyState) -> Proposal:
-        """One order out at a time; whatever is held goes before anything is opened, late fills of cancelled ones too."""
+        """Three orders a round, cancelled together; whatever is held goes before anything is opened, late fills too."""
         book = state.view.market.book
         mine = tuple(each for each in state.working if each.intent.reason.startswith("brisk"))
         if mine:
@@ -50,36 +52,31 @@ class Brisk:
             return self._way_back(state, book)
         if state.trading is not TradingState.ACTIVE:
             return Proposal()
-        side = Side.BUY if self._round % 2 else Side.SELL
-        return self._wish(state, side, state.product.min_size, self._price(book, side, state.product))
+        self._asked_at = state.now
+        smallest = state.product.min_size
+        return Proposal(
+            wishes=tuple(
+                self._wish(side, smallest, self._price(book, side, state.product, steps=steps))
+                for side, steps in (*AROUND, NEAR[self._round // ORDERS % len(NEAR)])
+            )
+        )
 
     def _way_back(self, state: StrategyState, book: BookView) -> Proposal:
         side = Side.SELL if state.position > 0 else Side.BUY
         price = beyond_touch(book, side, state.product)
-        reduces = not denied_as_not_reducing(state)
-        return self._wish(state, side, Size(abs(state.position)), price, take=True, reduce_only=reduces)
-
-    def _wish(
-        self,
-        state: StrategyState,
-        side: Side,
-        size: Size,
-        price: Price,
-        *,
-        take: bool = False,
-        reduce_only: bool = False,
-    ) -> Proposal:
         self._asked_at = state.now
+        reduces = not denied_as_not_reducing(state)
+        return Proposal(wishes=(self._wish(side, Size(abs(state.position)), price, take=True, reduce_only=reduces),))
+
+    def _wish(self, side: Side, size: Size, price: Price, *, take: bool = False, reduce_only: bool = False) -> Wish:
         self._round += 1
         reason = f"brisk {self._round}"  # each is another order to the duplicate guard
-        return Proposal(
-            wishes=(Wish(side=side, size=size, price=price, reason=reason, take=take, reduce_only=reduce_only),)
-        )
+        return Wish(side=side, size=size, price=price, reason=reason, take=take, reduce_only=reduce_only)
 
-    def _price(self, book: BookView, side: Side, product: Product) -> Price:
+    def _price(self, book: BookView, side: Side, product: Product, *, steps: int) -> Price:
         best = touch(book, side)
         step = product.price_step(best)
-        away = step * (2 if self._round % NEAR_EVERY == 0 else OFF_STEPS)
+        away = step * steps
         return Price(step_down(best - away, step) if side is Side.BUY else step_up(best + away, step))
 
     def _paused(self, now: datetime) -> bool:
