@@ -1,15 +1,15 @@
 """A patient second reading of a body whose shape is right and whose scalars are not what the struct declares.
 
 It changes spelling only: a number becomes its own text, "true" a flag, null or "" an absent field, one object a list
-of one. It never makes a value out of another (a boolean stays a boolean and is refused by whoever wants a number).
-What it cannot mend it leaves for the decoder to refuse.
+of one where its struct allows that. It never makes a value out of another (a boolean stays a boolean and is refused by
+whoever wants a number). What it cannot mend it leaves for the decoder to refuse.
 """
 
 import re
 import types
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -33,17 +33,16 @@ def loosened(value: object, wanted: Any) -> object:
 
 
 def _respell(value: object, choices: tuple[Any, ...]) -> object:
-    if value is None:
-        return _ABSENT
-    if isinstance(value, dict):
-        return _respell_object(value, choices)
-    if isinstance(value, list):
-        return _respell_list(value, choices)
-    if isinstance(value, NumberText):
-        return _respell_number(value, choices)
-    if isinstance(value, str):
-        return _respell_text(value, choices)
-    return value
+    kind = type(value)  # exactly these: the body was read by our own reader
+    if kind is NumberText:
+        return _respell_number(cast(NumberText, value), choices)
+    if kind is str:
+        return _respell_text(cast(str, value), choices)
+    if kind is dict:
+        return _respell_object(cast("dict[str, object]", value), choices)
+    if kind is list:
+        return _respell_list(cast("list[object]", value), choices)
+    return _ABSENT if value is None else value
 
 
 def _respell_object(value: dict[str, object], choices: tuple[Any, ...]) -> object:
@@ -52,7 +51,7 @@ def _respell_object(value: dict[str, object], choices: tuple[Any, ...]) -> objec
             fields = _fields(choice)
             pairs = ((key, _respell(item, fields.get(key, ()))) for key, item in value.items())
             return {key: item for key, item in pairs if item is not _ABSENT}
-        if get_origin(choice) is tuple:  # the edit reply: `errors` is a list live and an object in the docs
+        if get_origin(choice) is tuple and _may_stand_alone(choice):
             return [_respell_object(value, _choices(get_args(choice)[0]))]
         if get_origin(choice) is dict:
             inner = _choices(get_args(choice)[1])
@@ -105,6 +104,12 @@ def _number_of(text: str) -> object:
     except NotANumber:
         return text
     return text if not found and text.startswith("-") else found
+
+
+def _may_stand_alone(wanted: Any) -> bool:
+    """True where a row's struct says so: any other object in a list's place is no list, least of all one without rows (L5)."""
+    row = get_args(wanted)[0]
+    return _is_struct(row) and bool(getattr(row, "may_stand_alone", False))
 
 
 def _is_struct(wanted: Any) -> bool:

@@ -40,7 +40,7 @@ class GlobalBooks:
     def take(self, message: BookNotification | ImageNotification, arrived: datetime) -> tuple[ProductId, ...]:
         """The message is applied if it is the next of its chain; the products whose book it touched, BROKEN ones included."""
         data = message.params.data
-        book = self.books.get(ProductId(message.params.channel.split(".", 2)[1]))
+        book = self.books.get(ProductId(message.params.channel.partition(".")[2].partition(".")[0]))
         if book is None:
             self.unasked += 1
             return ()

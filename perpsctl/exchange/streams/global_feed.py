@@ -171,7 +171,8 @@ class GlobalStreams(LiveStreams):
         return True
 
     def _market(self, part: StreamPart, event: Event) -> Channel:
-        channel = self._channels.get((part, ProductId(event.channel.split(".")[1])))
+        named = event.channel.partition(".")[2].partition(".")[0]  # "" where it names none, and nobody asked for that
+        channel = self._channels.get((part, ProductId(named)))
         if channel is None or channel.names[0] != event.channel:
             raise WireError("a message of a channel nobody asked for")  # W7
         return channel

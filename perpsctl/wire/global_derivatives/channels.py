@@ -5,7 +5,7 @@ replayed on subscribe and private channels have no sequence: after every connect
 """
 
 import re
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -68,6 +68,8 @@ def read_data(message: Notification) -> Any:
         raise WireError(f"a message of the unknown channel {message.channel}")
     if message.data is None:
         raise WireError(f"a message of {message.channel} without data")
+    if isinstance(message.data, dict) and get_origin(found) is tuple:
+        return (message.data_as(get_args(found)[0]),)
     return message.data_as(found)
 
 

@@ -360,3 +360,13 @@ def test_decoding_leaves_the_recursion_limit_alone() -> None:
     before = sys.getrecursionlimit()
     guard.plain_values(b"[" * 64 + b"]" * 64)
     assert sys.getrecursionlimit() == before
+
+
+def test_an_object_in_a_lists_place_is_no_list_L5_H3() -> None:
+    """Found by the fuzzer: `{}` was read as one row that says nothing, and such a list of products as an empty one."""
+    for body, kind in ((b'{"orders":{}}', orders.OrdersReply), (b'{"products":{"a":{}}}', market.ProductsReply)):
+        with pytest.raises(WireError):
+            guard.decode(body, kind)
+    edited = guard.decode(b'{"success":false,"errors":{"edit_failure_reason":"X"}}', orders.EditOrderReply)
+    assert isinstance(edited.errors, tuple)
+    assert edited.errors[0].edit_failure_reason == "X"
