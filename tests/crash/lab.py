@@ -190,11 +190,11 @@ class Lab:
         self._folder = folder
         self.exchange_folder = places.private_folder(places.exchange_folder(self.environ))
         command = ["-m", "tests.crash.exchange", str(self.clock_file), "--folder", str(self.exchange_folder)]
-        self._exchange = subprocess.Popen(
-            [sys.executable, *command, "--idle-minutes", "0", "--dedupe", dedupe],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(folder / "exchange.log").open("wb"),
-            cwd=REPOSITORY, env=_environment(),
-        )  # fmt: skip
+        with (folder / "exchange.log").open("wb") as log:
+            self._exchange = subprocess.Popen(
+                [sys.executable, *command, "--idle-minutes", "0", "--dedupe", dedupe],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, cwd=REPOSITORY, env=_environment(),
+            )  # fmt: skip
         until = time.monotonic() + 30
         while launcher.status(self.exchange_folder) is None:
             if self._exchange.poll() is not None or time.monotonic() > until:
@@ -292,13 +292,17 @@ class Lab:
             os._exit(code)
 
     def _spawned(self, spec: Spec, outputs: Outputs) -> int:
-        out, err = (path.open("wb") for path in outputs)
-        with out, err:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.entry", spec.text()],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, pass_fds=(spec.pipe,), cwd=REPOSITORY,
-                env=_environment(),
-            ).pid  # fmt: skip
+        os.set_inheritable(spec.pipe, True)
+        written = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "tests.crash.entry", spec.text()],
+            _environment(),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                *((os.POSIX_SPAWN_OPEN, number, str(path), written, 0o600) for number, path in enumerate(outputs, 1)),
+            ],
+        )
 
 
 def _redirect(outputs: Outputs) -> None:
