@@ -47,9 +47,9 @@ def misjudged(chain: Chain, edit: Edit, noted: Head) -> str | None:
     return None if (row, said in edit.what) == (edit.first_bad, True) else f"{edit.told}: {said} at {row}"
 
 
-def deletions(rows: tuple[Row, ...]) -> Iterator[Edit]:
+def deletions(rows: tuple[Row, ...], *, every: int = 1) -> Iterator[Edit]:
     """Each record taken out: with its number, and with the later ones moved up."""
-    for place in range(len(rows)):
+    for place in range(0, len(rows), every):
         rest = (*rows[:place], *rows[place + 1 :])
         last = place == len(rows) - 1
         what = frozenset({Tampering.TRUNCATED if last else Tampering.DELETED})
@@ -60,9 +60,9 @@ def deletions(rows: tuple[Row, ...]) -> Iterator[Edit]:
             )
 
 
-def cuts(rows: tuple[Row, ...]) -> Iterator[Edit]:
+def cuts(rows: tuple[Row, ...], *, every: int = 1) -> Iterator[Edit]:
     """Each tail cut off, down to nothing."""
-    for kept in range(len(rows)):
+    for kept in range(0, len(rows), every):
         what = frozenset({Tampering.TRUNCATED})
         yield Edit(told=f"cut after {kept}", rows=rows[:kept], first_bad=kept + 1, what=what)
 
@@ -86,8 +86,8 @@ def swaps(rows: tuple[Row, ...], *, every: int = 1) -> Iterator[Edit]:
             )
 
 
-def insertions(rows: tuple[Row, ...], *, every: int = 1) -> Iterator[Edit]:
-    """A copy of each record put in at each place, and a record of somebody without the key at each place.
+def insertions(rows: tuple[Row, ...], *, every: int = 20) -> Iterator[Edit]:
+    """A copy of one record in `every` put in at each place, and a record of somebody without the key at each place.
 
     One behind the last, made without the key, cannot be told from a last record that was changed: it is called changed.
     """
