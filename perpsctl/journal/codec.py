@@ -78,7 +78,7 @@ def moment(text: object) -> datetime:
     """The moment `stamp` wrote."""
     if not isinstance(text, str) or len(text) != 27 or text[-1] != "Z":
         raise Unreadable("not a moment")
-    return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)
 
 
 def number(value: Decimal) -> str:

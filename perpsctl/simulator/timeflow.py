@@ -170,7 +170,8 @@ class Timeflow:
     def settle_funding(self, at: datetime) -> None:
         """Accrued funding of every position is paid into (or out of) the futures wallet."""
         state = self._state
-        how = payment(self.faults)
+        due = any(position.funding_pending for position in state.positions.values())
+        how = payment(self.faults if due else None)
         for product_id, position in state.positions.items():
             amount, position.funding_pending = position.funding_pending, ZERO
             self._paid(product_id, amount * how.share, at)

@@ -80,7 +80,8 @@ class GatewayTimeflow(Timeflow):
         for order in state.own_orders():
             if order.live and order.tif_word == "good_til_day":
                 self._closing.finish(order, OrderStatus.CANCELLED, at, SETTLEMENT)
-        how = payment(self.faults)
+        due = any(state.position(scope).funding for scope in state.positions_held)
+        how = payment(self.faults if due else None)
         for scope in list(state.positions_held):
             self._settle_position(scope, state.position(scope), how, at)
         state.positions_held = {scope: kept for scope, kept in state.positions_held.items() if kept.contracts}
