@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test optimised dst mutants crash soak check format dev bench docs lock clean killtrials
+.PHONY: help demo test optimised dst mutants crash soak powercut iofail restart check format dev bench docs lock clean killtrials
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -59,6 +59,15 @@ crash: $(STAMP)  ## real processes killed with SIGKILL at every named step and a
 killtrials: $(STAMP)  ## the kill switch engaged again and again while three processes place (TRIALS=10000 JOURNAL=sqlite|postgresql COMMAND=200 SEED=1)
 	@$(PY) -m tests.killtrials.run --trials $(or $(TRIALS),10000) --journal $(or $(JOURNAL),sqlite) \
 	  --command $(or $(COMMAND),200) --seed $(or $(SEED),1)
+
+powercut: $(STAMP)  ## power cuts under the real commands: torn images of the disk, and what was acknowledged is there (N=50 SEED=1 JOBS=2)
+	@$(PY) -m tests.disk.powercut --n $(or $(N),50) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
+
+iofail: $(STAMP)  ## the n-th write, sync, open, rename and read of every command fails, for every n (ALL=1: no limit of 50; VENUE=us)
+	@$(PY) -m tests.disk.iofail $(if $(ALL),--all) --venue $(VENUE) --jobs $(or $(JOBS),2)
+
+restart: $(STAMP)  ## a start over a long past, to reconciled and ready in 30 s (ORDERS=100000)
+	@$(PY) -m tests.disk.restart --orders $(or $(ORDERS),100000)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	$(PY) -m ruff check .
