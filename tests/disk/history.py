@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from perpsctl import settings
 from perpsctl.bootstrap import Toolkit
@@ -73,9 +74,7 @@ def write_past(toolkit: Toolkit, product: Product, orders: int) -> None:
         journal.close()
 
 
-def _rows(
-    toolkit: Toolkit, product: Product, number: int, at: datetime
-) -> Iterator[tuple[str, str, dict[str, object]]]:
+def _rows(toolkit: Toolkit, product: Product, number: int, at: datetime) -> Iterator[tuple[str, str, dict[str, Any]]]:
     intent_id, order_id = IntentId(toolkit.ids.new()), VenueOrderId(toolkit.ids.new())
     filled = number % FILLED_EVERY == 0
     side = Side.BUY if (number // FILLED_EVERY) % 2 == 0 else Side.SELL  # fills come in pairs: they leave no position
@@ -121,7 +120,7 @@ def _rows(
             liquidity=Liquidity.MAKER,
             time=at,
         )
-        names: dict[str, object] = {"intent_id": intent_id, "venue_order_id": order_id, "ref": fill.fill_id}
+        names: dict[str, Any] = {"intent_id": intent_id, "venue_order_id": order_id, "ref": fill.fill_id}
         yield Kind.FILL, dumps(FillEntry(fill=fill)), {**names, "occurred": at}
 
 

@@ -448,7 +448,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total = Tally()
     work = shares(venues, range(given.seed, given.seed + given.n), given.jobs)
     with ThreadPoolExecutor(len(work)) as pool:
-        for tally in pool.map(lambda each: trials(*each, lambda line: print(line, flush=True)), work):
+        for tally in pool.map(lambda each: trials(each[0], each[1], lambda line: print(line, flush=True)), work):
             total.add(tally)
     return report(total, time.monotonic() - begun, given.seed, "stories")
 

@@ -154,8 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         for each in took:
             print(f"{venue}: {each.line:20} exit {each.code}  {each.wall_s:6.1f} s  processor {each.cpu_s:6.1f} s")
-    for each in wrong:
-        print(each)
+    for line in wrong:
+        print(line)
     by = "processor time, on a machine busy with other work" if busy() else "wall time"
     print(f"{given.orders} orders, ready within {within:.0f} s ({by}): {len(wrong)} violations", flush=True)
     return 1 if wrong else 0

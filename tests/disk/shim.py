@@ -21,7 +21,7 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 EXCHANGE = ".exchange"  # the embedded exchange's folder: not ours to fail
 IOERR_FSYNC = 10 | (4 << 8)  # SQLITE_IOERR_FSYNC
@@ -70,7 +70,7 @@ class Watch:
         """`path` below the watched folder, relative to it; None for anything else."""
         if isinstance(path, int):
             return None
-        text = os.fsdecode(os.path.abspath(path))  # type: ignore[type-var]
+        text = os.path.abspath(os.fsdecode(cast("os.PathLike[str]", path)))
         if text == self._plan.root:
             return "."
         if not text.startswith(self._plan.root + "/"):
@@ -492,7 +492,7 @@ def _watch_syncs(watch: Watch, table: _Vfs) -> None:
     real_open = _XOPEN(table.open)
     paths: dict[int, str] = {}
     tables: dict[int, _Methods] = {}
-    real_syncs: dict[int, Callable[[int, int], int]] = {}
+    real_syncs: dict[int, Callable[[int, int], Any]] = {}
     origin: dict[int, int] = {}
 
     def syncing(file: int, flags: int) -> int:
@@ -500,13 +500,13 @@ def _watch_syncs(watch: Watch, table: _Vfs) -> None:
         real = real_syncs[origin[file]]
         below = None if path is None else watch.inside(path)
         if path is None or below is None:
-            return real(file, flags)
+            return int(real(file, flags))
         try:
             watch.reached("sync", "sqlite fsync", below)
             inode = os.stat(path).st_ino
         except OSError:
             return IOERR_FSYNC
-        done = real(file, flags)
+        done = int(real(file, flags))
         if done == 0:
             watch.note(op="sync", path=below, ino=inode)
         return done
@@ -514,7 +514,7 @@ def _watch_syncs(watch: Watch, table: _Vfs) -> None:
     our_sync = _XSYNC(syncing)
 
     def opening(vfs: int, path: int | None, file: int, flags: int, told: int) -> int:
-        done = real_open(vfs, path, file, flags, told)
+        done = int(real_open(vfs, path, file, flags, told))
         held = _File.from_address(file)
         if done != 0 or not held.methods or path is None:
             return done
@@ -539,7 +539,7 @@ def _prove(watch: Watch) -> None:
     seen: list[str] = []
     kept, inside, reached, note = watch._plan, watch.inside, watch.reached, watch.note
     with tempfile.TemporaryDirectory() as folder:
-        watch.inside = lambda path: os.path.basename(os.fsdecode(path))  # type: ignore[arg-type, method-assign, assignment, return-value]
+        watch.inside = lambda path: os.path.basename(os.fsdecode(path))  # type: ignore[arg-type, method-assign]
         watch.reached = lambda kind, what, path: seen.append(kind)  # type: ignore[method-assign]
         watch.note = lambda **facts: None  # type: ignore[method-assign]
         try:
