@@ -86,7 +86,7 @@ def swaps(rows: tuple[Row, ...], *, every: int = 1) -> Iterator[Edit]:
             )
 
 
-def insertions(rows: tuple[Row, ...], *, every: int = 20) -> Iterator[Edit]:
+def insertions(rows: tuple[Row, ...], *, every: int = 19) -> Iterator[Edit]:
     """A copy of one record in `every` put in at each place, and a record of somebody without the key at each place.
 
     One behind the last, made without the key, cannot be told from a last record that was changed: it is called changed.
@@ -97,6 +97,8 @@ def insertions(rows: tuple[Row, ...], *, every: int = 20) -> Iterator[Edit]:
             count += 1
             if count % every == 0:
                 yield _put_in(rows, place, source, f"copy of {source.seq} put in at {place + 1}")
+        if every > len(rows) and place % 20:
+            continue
         yield _put_in(
             rows, place, replace(rows[0], payload='{"amount":"1000000"}', ref="forged"), f"forged at {place + 1}"
         )

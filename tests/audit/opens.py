@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def _without_snapshot(folder: Path) -> None:
     filled(folder, 120, seed=2, snapshot=False)
 
 
-def _long(folder: Path) -> None:
+def long(folder: Path) -> None:
     filled(folder, 1200, seed=3)  # past the number at which a snapshot is made by itself
 
 
@@ -89,20 +89,23 @@ def _note_older(folder: Path) -> None:
     (folder / "journal.head").write_bytes(note)
 
 
-KINDS: tuple[Callable[[Path], None], ...] = (
-    *(_small, _one, _usual, _without_snapshot, _long, _died, _vacuumed, _restored, _anchored, _note_older),
+Kind = Callable[[Path], None]
+KINDS: tuple[Kind, ...] = (
+    *(_small, _one, _usual, _without_snapshot, long, _died, _vacuumed, _restored, _anchored, _note_older),
     of_two_accounts,
 )
 
 
-def opened(folder: Path, count: int, *, seed: int = 1, told: Callable[[int], None] = lambda done: None) -> "Opened":
+def opened(folder: Path, count: int, *, seed: int = 1, kinds: Sequence[Kind] = KINDS) -> "Opened":
     """`count` opens over clean journals of every kind in `folder`; every so often a record is added in between."""
     chance, result = random.Random(seed), Opened()
     homes = []
-    for number, make in enumerate(KINDS):
+    for number, make in enumerate(kinds):
         home = folder / f"{number:02d}"
         home.mkdir()
         make(home / "sim")
+        if make is of_two_accounts:
+            (home / "two").touch()
         homes.append((make.__name__.strip("_"), home))
     began = time.monotonic()
     for number in range(count):
@@ -110,13 +113,12 @@ def opened(folder: Path, count: int, *, seed: int = 1, told: Callable[[int], Non
         with result.watched(f"open {number} of {name}"):
             _open_once(home, number, chance)
         result.counts[name] += 1
-        told(number)
     result.seconds = time.monotonic() - began
     return result
 
 
 def _open_once(home: Path, number: int, chance: random.Random) -> None:
-    account = OTHER if home.name.endswith(f"{len(KINDS) - 1:02d}") and number % 2 else ACCOUNT
+    account = OTHER if (home / "two").exists() and number % 2 else ACCOUNT
     anchors = AnchorFile(home / "anchors.jsonl", "sim")
     journal = open_journal(home / "sim", account, clock=FakeClock(), ids=FakeIds(), anchors=anchors)
     try:

@@ -136,19 +136,24 @@ def _folder() -> Iterator[Path]:
 
 
 def tasks(held: Held, *, every: int, seed: int, opened: int) -> list[Task]:
-    """The whole work in parts, the file's in an order by chance, so that an end before the end is a fair sample."""
+    """The whole work in parts, most in an order by chance, so that an end before the end is a fair sample."""
     places = [
         Task(part="records", places=tuple(range(at, min(at + 4, len(held.rows))))) for at in range(0, len(held.rows), 4)
     ]
     places += [Task(part="header", places=tuple(range(at, min(at + 10, HEADER)))) for at in range(0, HEADER, 10)]
     places += [Task(part="beside")]
-    places += [Task(part=part, places=(at, 16)) for part in edits.ALL for at in range(16)]
     shares = [opened // OPENERS + (at < opened % OPENERS) for at in range(OPENERS)]
-    places += [Task(part="opens", places=(share, seed + at)) for at, share in enumerate(shares) if share]
+    opening = [Task(part="opens", places=(share, seed + at)) for at, share in enumerate(shares) if share]
     rest = list(range(HEADER, len(held.whole)))
     chunks = [Task(part="file", places=tuple(rest[at : at + CHUNK])) for at in range(0, len(rest), CHUNK)]
     random.Random(seed).shuffle(chunks)
-    return places + chunks[::every]
+    rest_of = [
+        *(Task(part=part, places=(at, 16)) for part in edits.ALL for at in range(16)),
+        *opening,
+        *chunks[::every],
+    ]
+    random.Random(seed).shuffle(rest_of)
+    return places + rest_of
 
 
 @dataclass(slots=True)
