@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test optimised dst mutants crash soak powercut iofail restart check format dev bench docs lock clean killtrials
+.PHONY: help demo test optimised dst mutants crash soak powercut iofail restart auditflips check format dev bench docs lock clean killtrials
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -68,6 +68,9 @@ iofail: $(STAMP)  ## the n-th write, sync, open, rename and read of every comman
 
 restart: $(STAMP)  ## a start over a long past, to reconciled and ready in 30 s (ORDERS=100000)
 	@$(PY) -m tests.disk.restart --orders $(or $(ORDERS),100000)
+
+auditflips: $(STAMP)  ## every single-bit flip and edit of a journal of 200 records, 10,000 clean opens (JOBS=2 SEED=1 OPENS=10000 MINUTES=)
+	@$(PY) -m tests.audit.run --jobs $(or $(JOBS),2) --seed $(or $(SEED),1) --opens $(or $(OPENS),10000) $(if $(MINUTES),--minutes $(MINUTES))
 
 check: $(STAMP)  ## lint, format, types, architecture
 	$(PY) -m ruff check .
