@@ -91,7 +91,7 @@ class CashBooks:
     def _open_again(self) -> None:
         rows = self._venue.cash_rows(self._clock.now() - BACK[0])
         if rows is None:
-            self._write(_opening_payload(self._balance_opening()[0]))
+            self._write(_opening_payload(self._balance_opening()))
         else:
             self._write(_rows_payload(self._anchored(rows, self._clock.now())))
 
@@ -169,10 +169,9 @@ class CashBooks:
 
     def _by_balance(self, held: Mapping[str, object] | None) -> Look:
         if held is None or "costs" not in held:
-            opening, account = self._balance_opening()
-            self._write(_opening_payload(opening))
+            self._write(_opening_payload(self._balance_opening()))
         opening = _balance_opening(self._held() or {})
-        account, costs = self._still()
+        account, costs, _ = self._still()
         now = self._clock.now()
         fills = cash_balance.after(opening, self._journal.fills(since=opening.through - FILLS_KEPT), FILLS_KEPT)
         products = self._perpetuals()
@@ -202,9 +201,9 @@ class CashBooks:
             return ledger, (self._unexplained(ledger, opening, fills, products, now),)
         if now - opening.at >= CARRIED:
             kept = tuple(each for each in opening.hours if each.hour > chosen.to)
-            new, _ = self._balance_opening()
+            new = self._balance_opening(chosen.to)
             if new.balance == account.balance and new.costs == costs:
-                self._write(_opening_payload(replace(new, funded_to=chosen.to, hours=kept)))
+                self._write(_opening_payload(replace(new, hours=kept)))
         return ledger, ()
 
     def _unexplained(
@@ -224,36 +223,37 @@ class CashBooks:
         text = "this venue tells no deposits, withdrawals or sweeps: one of them would look like this"
         return _difference(ledger, BreakClass.UNKNOWN, now, text)
 
-    def _balance_opening(self) -> tuple[cash_balance.Opening, AccountView]:
+    def _balance_opening(self, funded_to: datetime | None = None) -> cash_balance.Opening:
+        """Cash as it stands; funding of hours up to `funded_to` is in it, else of those up to the last cash time."""
         server = self._venue.server_time()
-        account, costs = self._still()
-        positions = self._journal.booked_coin()
+        account, costs, coin = self._still()
         now = self._clock.now()
-        through = server.venue_time
-        known = frozenset(fill.fill_id for fill in self._journal.fills(since=through - 2 * FILLS_KEPT))
+        paid_to = cash_balance.paid_to(self._cash_times(), now) if funded_to is None else funded_to
+        fills = self._journal.fills(since=min(paid_to, server.venue_time - 2 * FILLS_KEPT))
         return cash_balance.Opening(
             at=now,
-            through=through,
+            through=server.venue_time,
             balance=account.balance,
             costs=costs,
-            coin={product: coin for product, coin in positions.items() if coin != 0},
-            known=known,
-            funded_to=cash_balance.paid_to(self._cash_times(), now),
+            held=cash_balance.turns(coin, (each for each in fills if each.time > paid_to), paid_to),
+            known=frozenset(each.fill_id for each in fills if each.time > server.venue_time - 2 * FILLS_KEPT),
+            funded_to=paid_to,
             hours=(),
-        ), account
+        )
 
-    def _still(self) -> tuple[AccountView, dict[ProductId, Decimal]]:
-        """A balance and costs that go together: the positions read before and after it are the same."""
+    def _still(self) -> tuple[AccountView, dict[ProductId, Decimal], dict[ProductId, Decimal]]:
+        """A balance with costs and coin that go with it: the positions read before and after it are the same."""
         for turn in range(LOOKS):
             if turn:
                 self._clock.sleep(PAUSE)
             before = cash_balance.costs_of(self._venue.positions())
             account = self._venue.account()
-            after = cash_balance.costs_of(self._venue.positions())
+            positions = self._venue.positions()
+            after = cash_balance.costs_of(positions)
             if before is None or after is None:
                 raise VenueSpokeStrangely("the venue does not tell what its positions cost")
             if before == after:
-                return account, after
+                return account, after, {each.product_id: each.coin for each in positions.positions}
         raise VenueSpokeStrangely("positions moved while the balance was read", fix="run reconcile again")
 
     def _perpetuals(self) -> tuple[Product, ...]:
@@ -339,7 +339,10 @@ def _opening_payload(opening: cash_balance.Opening) -> dict[str, object]:
         "through": opening.through.isoformat(),
         "balance": plain(opening.balance),
         "costs": {str(product): plain(cost) for product, cost in opening.costs.items()},
-        "coin": {str(product): plain(coin) for product, coin in opening.coin.items()},
+        "held": {
+            str(product): [[since.isoformat(), plain(coin)] for since, coin in turns]
+            for product, turns in opening.held.items()
+        },
         "known": sorted(str(fill_id) for fill_id in opening.known),
         "funded_to": opening.funded_to.isoformat(),
         "hours": [
@@ -355,9 +358,9 @@ def _opening_payload(opening: cash_balance.Opening) -> dict[str, object]:
 
 
 def _balance_opening(held: Mapping[str, object]) -> cash_balance.Opening:
-    costs, coin, known, hours = held["costs"], held["coin"], held["known"], held["hours"]
+    costs, turns, known, hours = held["costs"], held["held"], held["known"], held["hours"]
     assert isinstance(costs, dict)
-    assert isinstance(coin, dict)
+    assert isinstance(turns, dict)
     assert isinstance(known, list)
     assert isinstance(hours, list)
     return cash_balance.Opening(
@@ -365,7 +368,10 @@ def _balance_opening(held: Mapping[str, object]) -> cash_balance.Opening:
         through=datetime.fromisoformat(str(held["through"])),
         balance=_number(held["balance"]),
         costs={ProductId(product): _number(cost) for product, cost in costs.items()},
-        coin={ProductId(product): _number(each) for product, each in coin.items()},
+        held={
+            ProductId(product): tuple((datetime.fromisoformat(since), _number(coin)) for since, coin in each)
+            for product, each in turns.items()
+        },
         known=frozenset(FillId(each) for each in known),
         funded_to=datetime.fromisoformat(str(held["funded_to"])),
         hours=tuple(

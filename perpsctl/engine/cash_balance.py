@@ -48,7 +48,7 @@ class Opening:
     through: datetime
     balance: Decimal
     costs: Mapping[ProductId, Decimal]
-    coin: Mapping[ProductId, Decimal]
+    held: Mapping[ProductId, tuple[tuple[datetime, Decimal], ...]]  # (from when, signed coin), from `funded_to` on
     known: frozenset[FillId]
     funded_to: datetime  # funding of hours up to this moment is inside the balance
     hours: tuple[HourSeen, ...]
@@ -141,6 +141,19 @@ def charged(opening: Opening, fills: Sequence[Fill], products: Sequence[Product]
     return found
 
 
+def turns(
+    coin: Mapping[ProductId, Decimal], fills: Iterable[Fill], begin: datetime
+) -> dict[ProductId, tuple[tuple[datetime, Decimal], ...]]:
+    """What was held from `begin` on, by what is held now and the fills since."""
+    found: dict[ProductId, list[tuple[datetime, Decimal]]] = {product: [] for product in coin}
+    now = dict(coin)
+    for fill in sorted(fills, key=lambda each: each.time, reverse=True):
+        held = now.get(fill.product_id, ZERO)
+        found.setdefault(fill.product_id, []).append((fill.time, held))
+        now[fill.product_id] = EXACT.subtract(held, fill_cash(fill)[0])
+    return {product: ((begin, now[product]), *reversed(later)) for product, later in found.items()}
+
+
 def paid_to(cash_times: Sequence[time], now: datetime) -> datetime:
     """Up to when funding has become cash; where nobody knows, up to now."""
     return _last_cash(cash_times, now) if cash_times else now
@@ -168,7 +181,7 @@ def seen_now(
 def _expected(opening: Opening, fills: Sequence[Fill], products: Sequence[Product], to: datetime) -> Expected:
     amount = slack = ZERO
     unwatched = 0
-    traded = {fill.product_id for fill in fills} | set(opening.coin)
+    traded = {fill.product_id for fill in fills} | set(opening.held)
     for product in products:
         if product.product_id not in traded:
             continue
@@ -204,8 +217,11 @@ def _published(product: Product, hour: datetime) -> HourSeen | None:
 
 
 def _coin_at(opening: Opening, fills: Iterable[Fill], product_id: ProductId, at: datetime) -> Decimal:
-    """Signed coin held at a moment, counted on from the opening; before it, as at the opening."""
-    coin = opening.coin.get(product_id, ZERO)
+    """Signed coin held just before a moment: as it stood when the ledger opened, and our fills since."""
+    coin = ZERO
+    for since, held in opening.held.get(product_id, ()):
+        if since < at or since <= opening.funded_to:
+            coin = held
     for fill in fills:
         if fill.product_id == product_id and fill.time < at:
             coin = EXACT.add(coin, fill_cash(fill)[0])

@@ -113,6 +113,10 @@ def explain(
 ) -> Explained:
     """Everything after `state`, which moves on to the last row. `fills` are ours, by the venue's trade id."""
     told = Explained()
+    opened = state.at
+    for each in state.running.values():
+        if each.coin == 0 and each.accrued == 0:  # flat: what comes is held from a moment we know
+            each.since, each.turns = opened, [(opened, ZERO)]
     for scope, of_scope in _by_scope(rows):
         before = state.seq.get(scope)
         fresh = [row for row in of_scope if before is None or row.seq > before]
@@ -120,6 +124,9 @@ def explain(
             continue
         if before is not None and fresh[0].seq != before + 1:
             raise BooksCutOff(f"row {before + 1} of {scope} is missing")
+        for row in fresh:
+            if row.product_id is not None and (scope, row.product_id) not in state.running:
+                state.running[scope, row.product_id] = Running(since=opened, turns=[(opened, ZERO)])
         for trade_id, group in groupby(fresh, key=lambda row: row.trade_id):
             if trade_id is None:
                 for row in group:
