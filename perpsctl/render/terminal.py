@@ -32,9 +32,21 @@ class _Console(Console):
 
 
 def console(stream: TextIO | None, *, no_color: bool) -> Console:
-    """A console on `stream` (nowhere when it was closed); without a terminal no escape sequence and 80 columns."""
+    """A console on `stream` (nowhere when it was closed); without a terminal no escape sequence and 80 columns.
+
+    Without colour no style either: bold and dim are sequences too (S3).
+    """
+    plain = no_color or bool(os.environ.get("NO_COLOR"))
     target = stream if stream is not None else open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - ends with us
-    made = _Console(file=target, no_color=no_color or None, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    made = _Console(
+        file=target,
+        no_color=plain or None,
+        color_system=None if plain else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = 80
     made.width = max(made.width, _NARROWEST)  # a terminal of no width at all (P10)
