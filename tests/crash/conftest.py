@@ -17,7 +17,7 @@ def one_lab() -> Iterator[Lab]:
     """The laboratory of this file."""
     folder = Path(tempfile.mkdtemp(prefix="perpsctl-crash-", dir=MEMORY if os.path.isdir(MEMORY) else None))
     try:
-        with laboratory(folder) as lab:
+        with laboratory(folder, threads=True) as lab:
             yield lab
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -43,8 +43,12 @@ class Spec:
     @classmethod
     def read(cls, text: str) -> "Spec":
         """As `text` wrote it."""
-        told = json.loads(text)
-        at = told.pop("at")
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "Spec":
+        """From its fields as plain values."""
+        at = told["at"]
         return cls(**{**told, "argv": tuple(told["argv"]), "at": None if at is None else At(**at)})
 
 

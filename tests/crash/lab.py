@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,13 @@ from tests.crash import entry
 from tests.crash.clock import SharedClock
 from tests.crash.entry import Spec
 from tests.crash.marks import At
+from tests.crash.zygote import Outputs, Zygote
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROFILES = {"us": "sim", "global": "sim-global"}
 PRODUCTS = {"us": "BIP-20DEC30-CDE", "global": "BTC_USDC-PERPETUAL"}
 PRICE = "60000"
 ENDS_WITHIN_S = 60
-Outputs = tuple[Path, Path]
 PIPE_BYTES = 1 << 20
 # Raised so that limits stop nothing here, and entries of one minute do not run out.
 CONFIG = "".join(
@@ -178,7 +178,8 @@ class Running:
 class Lab:
     """A home of its own with its exchange; one account after the other."""
 
-    def __init__(self, folder: Path, *, plant: str = "", dedupe: str = "never") -> None:
+    def __init__(self, folder: Path, *, plant: str = "", dedupe: str = "never", threads: bool = False) -> None:
+        """`threads`: this process has threads, or may have; another one forks for it."""
         self.home = folder / "home"
         self.home.mkdir(mode=0o700)
         (self.home / "perpsctl.toml").write_text(CONFIG, encoding="utf-8")
@@ -187,6 +188,7 @@ class Lab:
         self.clock = SharedClock(self.clock_file)
         self.plant = plant
         self._numbers = itertools.count()
+        self._loaded: set[str] = set()
         self._folder = folder
         self.exchange_folder = places.private_folder(places.exchange_folder(self.environ))
         command = ["-m", "tests.crash.exchange", str(self.clock_file), "--folder", str(self.exchange_folder)]
@@ -195,7 +197,8 @@ class Lab:
                 [sys.executable, *command, "--idle-minutes", "0", "--dedupe", dedupe],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, cwd=REPOSITORY, env=_environment(),
             )  # fmt: skip
-        until = time.monotonic() + 30
+        self._zygote = Zygote(_environment()) if threads else None
+        until = time.monotonic() + 60
         while launcher.status(self.exchange_folder) is None:
             if self._exchange.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("the exchange did not come up: " + (folder / "exchange.log").read_text())
@@ -203,6 +206,8 @@ class Lab:
 
     def close(self) -> None:
         """The exchange has ended."""
+        if self._zygote is not None:
+            self._zygote.close()
         self._exchange.terminate()
         try:
             self._exchange.wait(10)
@@ -247,16 +252,25 @@ class Lab:
         )  # fmt: skip
         number = next(self._numbers)
         outputs = (self._folder / f"{number}.out", self._folder / f"{number}.err")
-        pid = self._spawned(spec, outputs) if cold else self._forked(spec, outputs)
+        if cold:
+            pid = self._spawned(spec, outputs)
+        elif self._zygote is not None:
+            pid = self._zygote.forked(asdict(spec), outputs, writing)
+        else:
+            pid = self._forked(spec, outputs)
         os.close(writing)
         return Running(line, pid, reading, outputs)
 
     def run(self, venue: str, *argv: str, **how: Any) -> Ended:
         """A command from its beginning to its end; what it had to load, the next fork finds loaded."""
         ended = self.start(venue, *argv, **how).wait()
-        for name in ended.loaded - sys.modules.keys():
-            with suppress(ImportError):
-                importlib.import_module(name)
+        fresh, self._loaded = ended.loaded - self._loaded, self._loaded | ended.loaded
+        if fresh and self._zygote is not None:
+            self._zygote.load(fresh)
+        elif fresh:
+            for name in fresh:
+                with suppress(ImportError):
+                    importlib.import_module(name)
         return ended
 
     def kill_at(self, venue: str, *argv: str, moment: Instant, **how: Any) -> Ended:
@@ -282,14 +296,7 @@ class Lab:
         pid = os.fork()
         if pid:
             return pid
-        code = 70
-        try:
-            _redirect(outputs)
-            code = entry.main(spec)
-        except BaseException as bug:  # whatever happens, the child never returns into the harness
-            os.write(2, f"{type(bug).__name__}: {bug}\n".encode())
-        finally:
-            os._exit(code)
+        os._exit(run_in_child(asdict(spec), outputs))
 
     def _spawned(self, spec: Spec, outputs: Outputs) -> int:
         os.set_inheritable(spec.pipe, True)
@@ -303,6 +310,16 @@ class Lab:
                 *((os.POSIX_SPAWN_OPEN, number, str(path), written, 0o600) for number, path in enumerate(outputs, 1)),
             ],
         )
+
+
+def run_in_child(spec: dict[str, Any], outputs: Outputs) -> int:
+    """The command of this forked child, to its exit code; whatever happens, it never returns into the harness."""
+    try:
+        _redirect(outputs)
+        return entry.main(Spec.of(spec))
+    except BaseException as bug:
+        os.write(2, f"{type(bug).__name__}: {bug}\n".encode())
+        return 70
 
 
 def _redirect(outputs: Outputs) -> None:

@@ -50,7 +50,7 @@ def whole_afterwards(lab: Lab, venue: str, kept: Path, *ended: Ended) -> list[st
     killed = scene.heard[-1][1]
     last = ended[-1]
     for line in (("order", "resolve", "--wait", "150s"), ("reconcile",), ("reconcile",)):
-        last = scene.note(lab.run(venue, *line, virtual=True, cold=True))
+        last = scene.note(lab.run(venue, *line, virtual=True))
     rows = [len(then.rows) for _, then in scene.heard]
     return judge(
         Crash(

@@ -41,7 +41,7 @@ def paused(running: Running) -> None:
 
 
 def test_P1_of_two_runs_started_together_one_wins_and_the_other_sends_nothing(lab: Lab, tmp_path: Path) -> None:
-    both = [lab.start("us", *CANARY, cold=True) for _ in range(2)]
+    both = [lab.start("us", *CANARY) for _ in range(2)]
     until = time.monotonic() + 60
     while not any(each.ended.lefts for each in both) and time.monotonic() < until:
         for each in both:
@@ -62,12 +62,12 @@ def test_P3_J5_a_run_that_was_stopped_past_its_lease_writes_and_sends_nothing_mo
     lab: Lab, tmp_path: Path, where: str
 ) -> None:
     """Between two ticks it is fenced; between a verdict and the first byte its verdict is too old as well."""
-    first = lab.start("us", *CANARY, cold=True, at=At(name=where, hold_s=1))
+    first = lab.start("us", *CANARY, at=At(name=where, hold_s=1))
     assert first.wait_for_step(where), first.wait()
     paused(first)
     sent = of(first)
     lab.clock.pass_by(LEASE_LASTS + timedelta(seconds=5))
-    second = lab.start("us", *CANARY, "--ticks", "3", cold=True)
+    second = lab.start("us", *CANARY, "--ticks", "3")
     assert second.wait_for_step("after lease.acquire"), second.wait()
     first.kill(signal.SIGCONT)
     fenced, over = first.wait(), second.wait()
@@ -79,22 +79,22 @@ def test_P3_J5_a_run_that_was_stopped_past_its_lease_writes_and_sends_nothing_mo
 
 
 def test_P2_the_lock_of_a_dead_run_is_taken_over_although_its_number_is_anothers_now(lab: Lab) -> None:
-    first = lab.start("us", *CANARY, cold=True)
+    first = lab.start("us", *CANARY)
     assert first.wait_for_step("after lease.acquire"), first.wait()
     first.kill()
     assert first.wait().killed
     _holder(lab, pid=os.getpid())  # this very process: alive, and not the one that took the lease
-    second = lab.run("us", *CANARY, "--ticks", "1", cold=True)
+    second = lab.run("us", *CANARY, "--ticks", "1")
     assert second.code == 0, second
 
 
 def test_P2_a_lock_whose_holder_cannot_be_proven_dead_is_respected(lab: Lab) -> None:
-    first = lab.start("us", *CANARY, cold=True)
+    first = lab.start("us", *CANARY)
     assert first.wait_for_step("after lease.acquire"), first.wait()
     first.kill()
     assert first.wait().killed
     _holder(lab, boot="another boot")
-    refused = lab.run("us", *CANARY, "--ticks", "1", cold=True)
+    refused = lab.run("us", *CANARY, "--ticks", "1")
     assert refused.code == LEASE_HELD, refused
     assert of_ended(refused.lefts) == set()
 
@@ -113,9 +113,9 @@ def of_ended(lefts: list[dict[str, object]]) -> set[object]:
 
 def test_P6_two_reconciles_at_once_are_harmless_and_book_everything_once(lab: Lab, tmp_path: Path) -> None:
     place = ("order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01", "--price", "58000")
-    order = lab.run("us", *place, cold=True)
+    order = lab.run("us", *place)
     lab.control("POST", "/fills", {"order_id": order.data["order"]["venue_order_id"], "contracts": "1"})
-    both = [lab.start("us", "reconcile", cold=True, virtual=True) for _ in range(2)]
+    both = [lab.start("us", "reconcile", virtual=True) for _ in range(2)]
     ended = [each.wait() for each in both]
     assert {each.code for each in ended} <= {0, 1}, ended
     assert whole_afterwards(lab, "us", tmp_path / "kept", order, *ended) == []
@@ -126,7 +126,7 @@ def test_T1_J8_a_wall_clock_that_is_stepped_under_a_run_loses_no_order_and_no_re
     lab: Lab, tmp_path: Path, hours: int
 ) -> None:
     """The venue refuses tokens of another hour: nothing more can be sent, and the loop says so instead of ending."""
-    run = lab.start("us", *CANARY, cold=True)
+    run = lab.start("us", *CANARY)
     try:
         assert run.wait_for_step("after journal.record_outcome"), run.wait()
         sent = of(run)

@@ -44,7 +44,7 @@ def creates(lab: Lab) -> int:
 def test_L4_one_signal_to_a_resting_run_cancels_its_orders_and_ends_with_0(
     lab: Lab, tmp_path: Path, venue: str, number: signal.Signals
 ) -> None:
-    run = lab.start(venue, *CANARY, cold=True)
+    run = lab.start(venue, *CANARY)
     assert run.wait_for_step("after journal.record_outcome"), run.wait()
     stopped = ask_to_stop(run, number, 1)
     assert stopped.ended.code == 0, stopped.ended
@@ -59,7 +59,7 @@ def test_L4_a_send_under_way_is_awaited_and_no_other_begins(
     lab: Lab, tmp_path: Path, venue: str, number: signal.Signals, times: int
 ) -> None:
     at = IN_A_SEND if venue == "us" else At(name="create: after its frame", hold_s=2)
-    run = lab.start(venue, *CANARY, cold=True, at=at)
+    run = lab.start(venue, *CANARY, at=at)
     assert run.wait_for_step(at.name), run.wait()
     stopped = ask_to_stop(run, number, times)
     assert stopped.ended.code == 0, stopped.ended
@@ -78,7 +78,7 @@ def test_L4_a_run_that_waits_for_a_lost_reply_ends_sooner_with_each_signal(
     lab: Lab, tmp_path: Path, number: signal.Signals, times: int
 ) -> None:
     lab.control("POST", "/faults", {"name": "N15", "operation": "create_order"})
-    run = lab.start("us", *CANARY, cold=True)
+    run = lab.start("us", *CANARY)
     assert run.wait_for_step("create: after the last byte"), run.wait()
     stopped = ask_to_stop(run, number, times)
     assert creates(lab) == 1
@@ -97,7 +97,7 @@ def test_P4_an_interrupted_place_leaves_one_order_at_most_and_a_whole_journal(
 ) -> None:
     if moment == "reply":
         lab.control("POST", "/faults", {"name": "N15", "operation": "create_order"})
-    running = lab.start("us", *PLACE, "--wait", "20s", cold=True, at=IN_A_SEND if moment == "send" else None)
+    running = lab.start("us", *PLACE, "--wait", "20s", at=IN_A_SEND if moment == "send" else None)
     assert running.wait_for_step(IN_A_SEND.name if moment == "send" else "create: after the last byte"), running.wait()
     stopped = ask_to_stop(running, number, 1)
     if number is INT:
