@@ -6,7 +6,7 @@ long: doubt is looked at once and again in the next tick.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from perpsctl.domain.accounts import AccountView, Booked, PositionsRead, TradingState
@@ -19,6 +19,7 @@ from perpsctl.engine.following import Follower
 from perpsctl.engine.killswitch import KillSwitch
 from perpsctl.engine.parts import Engine
 from perpsctl.engine.reading import Problem, Reads
+from perpsctl.engine.reconcile import ORDERS_WINDOW
 from perpsctl.engine.resting import due_for_renewal, excess, renewal, resting_life, unwise, working_orders
 from perpsctl.engine.run_book import RunBook
 from perpsctl.engine.strategies import Strategy, StrategyState, Wish, Working
@@ -28,6 +29,9 @@ from perpsctl.engine.watch import Watched, loss_suspected, watch
 from perpsctl.risk.limits import LossPolicy
 
 RECONCILE_EVERY: Final = timedelta(seconds=60)
+# The orders of a day are read once; then those since the last whole comparison, and a while more: lists lag by seconds and
+# clocks differ by less. A run that places thousands would otherwise read, hold and look up each of them every minute.
+READ_AGAIN: Final = timedelta(minutes=5)
 TICK_CANCEL_WAIT: Final = timedelta(seconds=2)
 NO_WAIT: Final = timedelta(0)
 EXIT_WAIT: Final = timedelta(seconds=5)
@@ -64,6 +68,7 @@ class Ticker:
         )
         self._last: _Last | None = None
         self._reconciled_at: int | None = None
+        self._reconciled_by_wall = engine.clock.now()
         self._desynced: frozenset[ProductId] = frozenset()
         self._last_reports: tuple[PlaceReport, ...] = ()
 
@@ -112,15 +117,23 @@ class Ticker:
         due = RECONCILE_EVERY // timedelta(microseconds=1) * 1000
         if self._reconciled_at is not None and now - self._reconciled_at < due and not self._follower.unsettled:
             return None
-        report = self._engine.reconciler.run()
+        by_wall = self._engine.clock.now()
+        report = self._engine.reconciler.run(window=self._window(now, by_wall))
         if report.unread:
             return VenueUnreachable(f"reconcile could not read everything: {report.unread[0]}")
         self._desynced = frozenset(
             ProductId(each.subject) for each in report.breaks if each.kind == "position" and not each.settled
         )
-        self._reconciled_at = now
+        self._reconciled_at, self._reconciled_by_wall = now, by_wall
         self._follower.settled()
         return None
+
+    def _window(self, now: int, by_wall: datetime) -> timedelta:
+        """How far back orders are read; by the clock that went further, for one of them stands still in a suspended host."""
+        if self._reconciled_at is None:
+            return ORDERS_WINDOW
+        since = max(timedelta(microseconds=(now - self._reconciled_at) // 1000), by_wall - self._reconciled_by_wall)
+        return min(since + READ_AGAIN, ORDERS_WINDOW)
 
     def _end_doubts(self) -> None:
         for record in self._engine.journal.in_doubt():

@@ -18,7 +18,7 @@ __all__ = ["BookFault", "BookRefused", "Grid", "Token"]
 # A number as it stood in the message: text (US), or the bytes of a JSON number (Global).
 Token = str | bytes
 
-MEMO_MAX: Final = 16_384
+MEMO_MAX: Final = 4_096
 _SPARE_PLACES: Final = 8  # sizes finer than the size step are kept exactly down to here
 _SHIFT_MAX: Final = 60
 _TENS: Final[tuple[int, ...]] = tuple(10**power for power in range(_SHIFT_MAX + 1))
