@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from perpsctl.domain.accounts import OrdersRead
 from perpsctl.domain.errors import (
     ExitCode,
     InvariantBroken,
@@ -295,6 +296,7 @@ class Supervisor:
         positions = reads.attempt("positions", self._engine.venue.positions)
         orders = reads.attempt("live orders", self._engine.venue.live_orders)
         self._problems.update(dict.fromkeys(reads.notes))
+        self._tell_left_resting(orders)
         halted = self._engine.halts.facts().state is HaltState.ENGAGED
         self._book.halted = self._book.halted or halted
         if halted and self._exit is ExitCode.DONE:
@@ -358,6 +360,20 @@ class Supervisor:
         if report.still_live or report.unproven:
             self._problems[f"{len(report.still_live) + len(report.unproven)} of our orders are not proven gone"] = None
             self._exit = ExitCode.PARTLY_DONE if self._exit is ExitCode.DONE else self._exit
+
+    def _tell_left_resting(self, orders: OrdersRead | None) -> None:
+        """A run that did not wait for its cancels is not done while an order of its own may rest (L3, L4)."""
+        if self._stop_level < 2 or self._options.dry_run or not self._book.asked:
+            return
+        ours = () if orders is None else tuple(each for each in orders.orders if self._asked_for(each))
+        if orders is not None and not ours:
+            return
+        which = "whether orders of ours rest is not known" if orders is None else f"{len(ours)} of our orders rest still"
+        self._problems[f"ended at once, without cancelling: {which}; `perpsctl order list` shows them"] = None
+        self._exit = ExitCode.PARTLY_DONE if self._exit is ExitCode.DONE else self._exit
+
+    def _asked_for(self, order: VenueOrder) -> bool:
+        return order.venue_order_id in self._book.orders or order.client_order_id in self._book.asked
 
     def _tell_doubts(self) -> None:
         """A run that leaves an order in doubt behind is not done, however well the rest went (L3, I4)."""
