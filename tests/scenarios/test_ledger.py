@@ -16,6 +16,7 @@ from perpsctl.domain.orders import TimeInForce
 from perpsctl.domain.products import VenueId
 from perpsctl.domain.reports import Break, BreakClass, ReconcileReport
 from perpsctl.domain.sides import Side
+from perpsctl.simulator.gateway.admission import Terms
 from perpsctl.simulator.options import CalendarMode, Options
 from perpsctl.simulator.orders import ConfigKind, Configuration, OrderRequest, PlacementSource
 from perpsctl.simulator.orders import Side as VenueSide
@@ -52,8 +53,8 @@ def ledger(world: World) -> CashLedger:
 
 
 def cash(view: JudgeView, venue: VenueId) -> Decimal:
-    """What the account truly holds in cash, cross margin."""
-    return view.cbi_usd + view.cfm_usd if venue is VenueId.US else view.usdc
+    """What the account truly holds in cash: every row of every wallet, isolated slots included."""
+    return sum((row.amount for row in (view.ledger if venue is VenueId.US else view.usdc_ledger)), Decimal(0))
 
 
 def trade(world: World, side: Side, size: str = "0.02") -> None:
@@ -281,3 +282,40 @@ def test_E18_a_liquidation_is_foreign_and_its_money_is_explained(folder: Path, v
     assert report.ledger is not None
     assert report.ledger.difference == 0
     world.close()
+
+
+def test_collateral_and_result_of_an_isolated_slot_are_in_the_ledger(folder: Path) -> None:
+    """The slot keeps books of its own; its money counts with the account's, whoever traded in it."""
+    world = world_of(folder, VenueId.GLOBAL)
+    fixed_funding(world)
+    isolated(world, VenueSide.BUY, 60)
+    report = reconcile(world)
+    assert report.ledger is not None
+    assert (report.ledger.difference, report.ledger.transfers) == (Decimal(0), Decimal(0))
+    pass_hours(world, 23)
+    isolated(world, VenueSide.SELL, 20)
+    assert ledger(world).difference == 0
+    isolated(world, VenueSide.SELL, 40)
+    found = ledger(world)
+    assert found.difference == 0
+    view = world.embedded.exchange.judge_view()
+    assert view.positions == {}
+    assert found.balance == cash(view, VenueId.GLOBAL) == view.usdc, "the slot gave its cash back"
+    assert found.funding != 0
+    assert found.realised != 0
+    world.close()
+
+
+def isolated(world: World, side: VenueSide, contracts: int) -> None:
+    """Somebody trades on isolated margin, on the gateway's own road."""
+    product = str(world.product().product_id)
+    world.clock.advance(60)
+    with world.embedded.exchange.control._enter() as core:
+        core.gateway.trading.place(
+            Terms(
+                product_id=product, side=side, contracts=Decimal(contracts), kind="market", price=None,
+                time_in_force="immediate_or_cancel", isolated=True,
+                allocated_margin=Decimal(3000) if side is VenueSide.BUY else None,
+            ),
+            "injected",
+        )  # fmt: skip
