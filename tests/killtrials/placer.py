@@ -6,8 +6,9 @@ for a byte on stdin; SIGTERM ends it after the attempt it is at.
 
 Most attempts are the engine's own `Sender` - verdict and commit, gate, one request, outcome, read back - judged by the real
 rules on a view of at most half a minute: five times as many sends meet the switch as when all is read anew for each. Every
-tenth goes the whole way through the desk, every other one of those as an edit. The request budget alone is lifted: three
-processes in a loop would wait for it and for nothing else.
+tenth goes the whole way through the desk, every other one of those as an edit. Two things are lifted, both for the pace: the
+request budget, which three processes in a loop would only wait for, and what the duplicate guard looks back on: `again` skips
+the guard, and building the thousands of orders of its last two minutes for each verdict would be most of the work.
 
 Without the gate the desk still looks at the switch before it judges, as a naive tool would, and the journal still refuses
 inside the verdict; what is between them and the first byte is what the gate is there to close.
@@ -42,6 +43,7 @@ from perpsctl.engine.outdated import current
 from perpsctl.engine.sending import Sent, gate_refused
 from perpsctl.engine.views import Seen
 from perpsctl.exchange.pacing import Pacer
+from perpsctl.journal import fold
 from perpsctl.risk.judge import evaluate
 from tests.killtrials.exchange import end_with_parent
 
@@ -49,6 +51,7 @@ UNBOUNDED = 1_000_000
 DESK_EVERY = 10  # attempts
 EDITS_OF_ONE = 50
 VIEW_MAY_BE = timedelta(seconds=30)
+REFUSED = "refused"
 PAUSE_WHEN_REFUSED_S = 0.25
 PRICES = (Price(Decimal(50000)), Price(Decimal(49995)))  # far below the market: nothing fills
 
@@ -150,8 +153,10 @@ class Placer:
 
         ended = engine.sender.send(order, judge)
         if isinstance(ended, Denied):
-            self._seen = None
-            return _denied(ended)
+            told, why = _denied(ended)
+            if told != REFUSED:  # the view may be to blame
+                self._seen = None
+            return told, why
         if not isinstance(ended, Sent):
             raise InvariantBroken("an id that was never used is known")
         refused = gate_refused(ended.outcome)
@@ -202,7 +207,7 @@ def _denied(denied: Denied) -> tuple[str, str]:
     codes = [each.code for each in denied.denials]
     # HALTED is the same switch met in the journal, inside the verdict's transaction.
     by_switch = DenialCode.KILL_SWITCH_ENGAGED in codes or DenialCode.HALTED in codes
-    return ("refused" if by_switch else "denied"), ",".join(codes)
+    return (REFUSED if by_switch else "denied"), ",".join(codes)
 
 
 def _told(report: PlaceReport) -> tuple[str, str]:
@@ -219,6 +224,7 @@ def wait_for_a_byte(seconds: float) -> None:
 
 def main() -> None:
     end_with_parent()
+    fold.RECENT = timedelta(seconds=1)
     held_up_ms = int(sys.argv[sys.argv.index("--held-up-ms") + 1]) if "--held-up-ms" in sys.argv else 0
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
@@ -230,7 +236,7 @@ def main() -> None:
     while not ended:
         line = placer.attempt()
         os.write(1, json.dumps(line).encode() + b"\n")
-        if line["told"] == "refused":
+        if line["told"] == REFUSED:
             wait_for_a_byte(PAUSE_WHEN_REFUSED_S)
     toolkit.close()
 
