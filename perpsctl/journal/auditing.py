@@ -302,8 +302,9 @@ def wholeness(walked: Walked, noted: Head | None, anchored: Anchored) -> Wholene
             return Wholeness(
                 state=Completeness.TRUNCATED, up_to=up_to, anchors=count, first_missing=missing, problem=told
             )
+        there = head.seq == 0 or seen.get(head.seq) == head.hash
         blamed = walked.damage is not None and head.seq >= walked.damage.row  # that damage is told already
-        if head.seq > 0 and seen.get(head.seq) != head.hash and not blamed:
+        if not there and not blamed:
             told = (
                 f"record {head.seq} is not the one that was anchored, record {up_to} still is: "
                 "an older copy was restored and gone on from"
@@ -311,7 +312,7 @@ def wholeness(walked: Walked, noted: Head | None, anchored: Anchored) -> Wholene
             return Wholeness(
                 state=Completeness.REPLACED, up_to=up_to, anchors=count, first_missing=up_to + 1, problem=told
             )
-        up_to = head.seq if not blamed else up_to
+        up_to = head.seq if there else up_to
     if anchored.problem:
         return Wholeness(state=Completeness.UNPROVEN, up_to=up_to, anchors=count, problem=anchored.problem)
     state = Completeness.ANCHORED if count else Completeness.NOTED if noted is not None else Completeness.NOT_ANCHORED

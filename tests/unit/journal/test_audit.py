@@ -111,6 +111,13 @@ def test_the_first_bad_record_and_the_deed_are_named_J4_D10(
         audit.anchor(None)
 
 
+def test_a_changed_record_says_nothing_against_the_end_of_the_journal(audit: Audit, folder: Path) -> None:
+    audit.anchor(None)
+    sql(folder, "UPDATE events SET payload = payload || ' ' WHERE seq = 7")
+    found = audit.verify()
+    assert (found.sound, found.completeness.state, found.completeness.up_to) == (False, Completeness.ANCHORED, RECORDS)
+
+
 def test_a_text_that_is_no_text_names_its_record_and_is_no_crash_D7(audit: Audit, folder: Path) -> None:
     sql(folder, "UPDATE events SET payload = CAST(x'c3287b7d' AS TEXT) WHERE seq = 35")
     found = audit.verify()
