@@ -40,6 +40,7 @@ class Window:
     released: int | None = None
     last_sent: int = 0  # after the call, 0 when nothing left any more
     last_received: int = 0
+    last_elsewhere: int = 0  # sent on another host, counted from the latch step's end
     under_way: set[int] = field(default_factory=set)  # placers in an attempt when engage was called
     in_the_gate: bool = False  # a send was past its last look then
 
@@ -75,9 +76,12 @@ class Judge:
         self._refused = [(0, 0)] * len(hosts)  # the newest refused attempt of each placer
         self.by_latch: list[tuple[int, int]] = []  # engage to last send, to last receipt
         self.by_command: list[tuple[int, int]] = []
+        self.elsewhere_by_latch: list[int] = []  # the latch step's end to the last send of another host
+        self.elsewhere_by_command: list[int] = []
         self.under_way = 0
         self.in_the_gate = 0
         self.latch_took: list[int] = []
+        self.command_latched: list[int] = []  # from the start of its process to its own word that it is latched
         self.engage_took: list[int] = []
 
     # --- what is heard -------------------------------------------------------------------------------------
@@ -108,8 +112,9 @@ class Judge:
         if window.reaches(began, ended, window.called):
             window.last_sent = max(window.last_sent, ended - window.called)
             window.in_the_gate |= began <= window.called
-        if host != window.host and window.reaches(began, ended, window.latched) and ended <= window.returned:
-            self.between += 1
+        if host != window.host and window.reaches(began, ended, window.latched):
+            window.last_elsewhere = max(window.last_elsewhere, ended - window.latched)
+            self.between += ended <= window.returned
         if window.reaches(began, ended, window.boundary(host)):
             self._late(window, placer, began, ended, line)
 
@@ -177,7 +182,10 @@ class Judge:
         (self.by_command if window.by_command else self.by_latch).append((window.last_sent, window.last_received))
         self.under_way += len(window.under_way)
         self.in_the_gate += window.in_the_gate
-        if not window.by_command:
+        (self.elsewhere_by_command if window.by_command else self.elsewhere_by_latch).append(window.last_elsewhere)
+        if window.by_command:
+            self.command_latched.append(window.latched - window.called)
+        else:
             self.latch_took.append(window.latched - window.called)
             self.engage_took.append(window.returned - window.called)
         return True

@@ -6,6 +6,7 @@ run until an order slips through on the same host and on another one, and exit 1
 
 import argparse
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def series(
             size = trials.sample(done)
             print(
                 f"{done} of {count} in {time.monotonic() - began:.0f} s: {judge.in_words()}, {judge.late} late; "
-                f"placers {size.kib} KiB, {size.descriptors} descriptors",
+                f"placers {size.kib} KiB, {size.descriptors} descriptors, load {size.load:.1f}",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
     return done
@@ -78,12 +79,21 @@ def figures(trials: Trials, done: int, back_end: str) -> list[str]:
         f"{judge.in_flight_longest // 1000} us at most",
     ]
     if back_end == POSTGRESQL:
-        lines.append(f"left another host after the latch step and before engage returned: {judge.between}")
+        lines.append(
+            f"left another host after the latch step and before engage returned: {judge.between}; latch step to the last of "
+            f"them {spread(judge.elsewhere_by_latch)}; by the command {spread(judge.elsewhere_by_command)}"
+        )
     for name, found in (("latch, gate, halt, senders", judge.by_latch), ("the command", judge.by_command)):
         if found:
             lines.append(f"engage to last byte sent, {name}: {spread([sent for sent, _ in found])}")
             lines.append(f"engage to last one received, {name}: {spread([received for _, received in found])}")
     lines.append(f"latch step took {spread(judge.latch_took)}; the whole engage {spread(judge.engage_took)}")
+    if judge.command_latched:
+        lines.append(f"the command's process began to `latched`: {spread(judge.command_latched)}")
+    loads = sorted(each.load for each in trials.samples)
+    if loads:
+        told = f"{loads[0]:.0f} to {loads[-1]:.0f}, median {loads[len(loads) // 2]:.0f}"
+        lines.append(f"load average of the machine meanwhile: {told}, on {os.cpu_count()} processors")
     lines += [f"other endings: {count} x {words}" for words, count in judge.others.most_common(SHOWN)]
     return lines
 

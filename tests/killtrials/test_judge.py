@@ -40,6 +40,7 @@ def test_R1_the_same_send_of_another_host_is_in_time_and_counted() -> None:
     assert judge.violations == []
     assert judge.between == 1
     assert judge.by_latch == [(1_001, 0)]
+    assert judge.elsewhere_by_latch == [1]
 
 
 def test_R1_after_engage_returned_no_host_may_send() -> None:

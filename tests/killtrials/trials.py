@@ -36,12 +36,13 @@ class Stuck(RuntimeError):
 
 @dataclass(slots=True, kw_only=True)
 class Sample:
-    """How large and how slow the placers are, at one trial."""
+    """How large and how slow the placers are at one trial, and how busy the machine is."""
 
     trial: int
     at: float
     kib: tuple[int, ...]
     descriptors: tuple[int, ...]
+    load: float
 
 
 @dataclass(slots=True)
@@ -133,6 +134,7 @@ class Trials:
                 at=time.monotonic(),
                 kib=tuple(kib for kib, _ in sizes),
                 descriptors=tuple(open_ for _, open_ in sizes),
+                load=os.getloadavg()[0],
             )
         )
         return self.samples[-1]
