@@ -18,7 +18,9 @@ from perpsctl.simulator import auth
 from perpsctl.simulator.core import Core
 from perpsctl.simulator.gateway.funding import HOUR_US
 
-PRICES_A_SIDE = 60  # of 250: both venues' products still hold several times the liquidity that an entry asks for
+# Of 250, on the first venue: its steps are wide, and these still hold several times the liquidity that an entry asks for.
+# The gateway's ladder stays whole: with fewer of its fine steps every taking entry would be denied for want of liquidity.
+PRICES_A_SIDE = 60
 SIGNATURES_KEPT = 4096
 
 _first: list[Engine] = []
@@ -65,11 +67,10 @@ def _known(signed_by: Any) -> Any:
 
 
 def shorten(core: Core) -> None:
-    """Both venues' ladders are short, and the day before the account began is as quiet as its first moment."""
+    """The first venue's ladders are short, and the day before the account began is as quiet as its first moment."""
     gateway = core.gateway.state
-    for state in (core.state, gateway):
-        for market in state.markets.values():
-            market.levels_max = PRICES_A_SIDE
+    for market in core.state.markets.values():
+        market.levels_max = PRICES_A_SIDE
     begun = gateway.host_us // HOUR_US
     for product_id, market in gateway.markets.items():
         price = market.price_at(0)
