@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Protocol, runtime_checkable
 
 import requests
 import urllib3
@@ -284,6 +285,13 @@ class ExchangeRecord:
 Observer = Callable[[ExchangeRecord], None]
 
 
+@runtime_checkable
+class KeepsConnections(Protocol):
+    """An adapter whose connections outlive a request."""
+
+    def forget_connections(self) -> None: ...
+
+
 class Transport:
     """One venue's HTTP: a session that reaches that one origin and nothing else."""
 
@@ -325,7 +333,7 @@ class Transport:
 
     def forget_connections(self) -> None:
         """The next request opens a connection of its own (N17: an answer that was not ours may be followed by others)."""
-        if isinstance(self._adapter, GatedAdapter):
+        if isinstance(self._adapter, KeepsConnections):
             self._adapter.forget_connections()
 
     def close(self) -> None:

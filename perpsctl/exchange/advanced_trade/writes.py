@@ -101,7 +101,7 @@ class Writes:
             latency = self._latency_us(answer)
             return outcomes.edit_outcome(reply, request, evidence=evidence, latency_us=latency)
 
-        return self._send("/orders/edit", encode(request), gate, judge)
+        return self._send("/orders/edit", encode(request), gate, judge, named=False)
 
     def _create(
         self,
@@ -147,17 +147,18 @@ class Writes:
         evidence = f"{accepted.evidence}; fetched and compared: it was known before this send"
         return replace(accepted, order=found, evidence=evidence)
 
-    def _send(self, path: str, body: bytes, gate: Gate, judge: Judge) -> SubmitOutcome:
+    def _send(self, path: str, body: bytes, gate: Gate, judge: Judge, *, named: bool = True) -> SubmitOutcome:
+        """What became of one write. `named`: an acceptance says whose it is; that of an edit need not."""
         ending = self._link.write(path, body, gate)
         match ending:
             case GateClosed() | NotWritten() | Written():
                 return without_reply(ending)
             case Answered():
-                return self._judged(ending, judge)
+                return self._judged(ending, judge, named=named)
             case _:
                 assert_never(ending)
 
-    def _judged(self, answer: Answered, judge: Judge) -> SubmitOutcome:
+    def _judged(self, answer: Answered, judge: Judge, *, named: bool) -> SubmitOutcome:
         evidence = f"HTTP {answer.status}" + (f", request {answer.request_id}" if answer.request_id else "")
         if answer.status != 200:
             outcome = _refused(answer, error_facts(answer.body), evidence)
@@ -168,8 +169,10 @@ class Writes:
                 outcome = judge(answer, evidence)
             except WireError as unreadable:
                 outcome = Unknown(reason="the answer cannot be read", evidence=f"{evidence}: {unreadable}")
-        if isinstance(outcome, Unknown):
-            self._link.transport.forget_connections()  # N17: what else is on that connection is not ours either
+        if not isinstance(outcome, Accepted) or not named:
+            # N17: a refusal names no order. Nothing that follows it on its connection may be taken for the next one's answer;
+            # and what follows an answer that was not ours is not ours either.
+            self._link.transport.forget_connections()
         return outcome
 
     def _latency_us(self, answer: Answered) -> int:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -281,6 +282,36 @@ def test_N17_after_a_contradicting_answer_the_next_request_has_a_connection_of_i
         venue.server_time()
         venue.close()
         assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b'{"error": "rate_limit_exceeded", "message": "slow down"}', status="429 Too Many Requests"),
+        http(json.dumps(failure(error="INSUFFICIENT_FUND")).encode()),
+    ],
+)
+def test_N17_after_a_refusal_which_names_no_order_the_next_request_has_a_connection_of_its_own(answer: bytes) -> None:
+    """A second copy of it on that connection would be believed (schedule 17724)."""
+    assert connections_of(answer, lambda venue: venue.submit(approved(), OpenGate()), NotSent | Rejected) == 2
+
+
+def test_N17_after_an_edits_answer_which_names_no_order_the_next_request_has_a_connection_of_its_own() -> None:
+    taken_edit = http(b'{"success": true, "errors": []}')
+    assert connections_of(taken_edit, lambda venue: venue.submit_edit(approved_edit(), OpenGate()), Accepted) == 2
+    assert connections_of(http(json.dumps(taken()).encode()), lambda v: v.submit(approved(), OpenGate()), Accepted) == 1
+
+
+def connections_of(answer: bytes, write: Callable[[AdvancedTradeVenue], SubmitOutcome], ends: Any) -> int:
+    """How many connections a write and a read after it took."""
+    with RawServer(says(answer), says(http(b'{"epochMillis": "1795348800000"}'))) as server:
+        venue = AdvancedTradeVenue(
+            endpoint_for(Environment.SIM, server.address), credentials(), SystemClock(), SystemIds()
+        )
+        assert isinstance(write(venue), ends)
+        venue.server_time()
+        venue.close()
+        return server.connections
 
 
 # --- repeats (E5) -----------------------------------------------------------------------------------
