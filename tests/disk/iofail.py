@@ -1,6 +1,6 @@
 """Every n-th write, sync, open, rename and read of every command fails: nothing is sent on it, and the next process is whole.
 
-`python -m tests.disk.iofail [--all] [--limit N] [--stride K] [--venue us|global] [--command NAME …] [--jobs J]`. For each command
+`python -m tests.disk.iofail [--all] [--limit N] [--stride K] [--venue us|global] [--command NAME …] [--seconds S]`. For each command
 and each kind of operation the first trial fails the first one, the next the second, until the command no longer gets that far
 (`--all`; else up to the 50th). Disk full, I/O error, read-only and out of descriptors take turns; every other round the failure
 lasts. The judge is the exchange's own book, the trace of the process, and the journal's file read by the standard library.
@@ -25,7 +25,7 @@ from typing import Any
 from perpsctl.latch import last_resort
 from tests.disk.lab import PROFILES, Ended, Lab, lab
 from tests.disk.powercut import ANOTHER, ENGAGE, FILE, ID, REST, TAKE, _rows_of_copy, _sound
-from tests.disk.shim import KINDS, Failure
+from tests.disk.shim import KINDS, Failure, Unwatchable
 from tests.dst import judge
 
 CI_LIMIT = 50
@@ -75,6 +75,7 @@ class Tally:
     trials: Counter[str] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+    cut_short: bool = False
 
 
 class Trial:
@@ -211,8 +212,10 @@ def failures(kind: str, limit: int | None, stride: int) -> Sequence[Failure]:
     ]
 
 
-def trials(venue: str, acts: Sequence[Act], kinds: Sequence[str], limit: int | None, stride: int) -> Tally:
-    """Every failure of these commands, one after the other in one home."""
+def trials(
+    venue: str, acts: Sequence[Act], kinds: Sequence[str], limit: int | None, stride: int, until: float | None = None
+) -> Tally:
+    """Every failure of these commands, one after the other in one home, up to the monotonic moment `until`."""
     tally = Tally()
     folder = Path(mkdtemp(prefix="perpsctl-iofail-"))
     try:
@@ -220,6 +223,9 @@ def trials(venue: str, acts: Sequence[Act], kinds: Sequence[str], limit: int | N
             for act in acts:
                 for kind in kinds:
                     for fail in failures(kind, limit, stride):
+                        if until is not None and time.monotonic() > until:
+                            tally.cut_short = True
+                            return tally
                         if not Trial(place, act, fail, tally).run():
                             break
     finally:
@@ -236,6 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--venue", choices=("us", "global"), default="us")
     parser.add_argument("--command", action="append", choices=[act.name for act in ACTS])
     parser.add_argument("--kind", action="append", choices=KINDS)
+    parser.add_argument("--seconds", type=int, help="stop after so long, and say so")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args(arguments)
     begun = time.monotonic()
@@ -243,21 +250,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = max(1, min(given.jobs, len(acts)))
     kinds, limit = given.kind or KINDS, None if given.all else given.limit
     total = Tally()
+    until = None if given.seconds is None else begun + given.seconds
     with ThreadPoolExecutor(jobs) as pool:
         work = [acts[start::jobs] for start in range(jobs)]
-        for tally in pool.map(lambda mine: trials(given.venue, mine, kinds, limit, given.stride), work):
+        for tally in pool.map(lambda mine: trials(given.venue, mine, kinds, limit, given.stride, until), work):
             total.trials += tally.trials
             total.codes += tally.codes
             total.violations += tally.violations
+            total.cut_short = total.cut_short or tally.cut_short
     reach = "every n" if given.all else f"n <= {limit}"
     print(f"trials by command: {dict(sorted(total.trials.items()))}; exit codes {dict(sorted(total.codes.items()))}")
     print(
         f"{total.trials.total()} failed operations ({', '.join(kinds)}; {reach}, every {given.stride}.; {given.venue}), "
         f"{time.monotonic() - begun:.0f} s"
     )
+    if total.cut_short:
+        print(f"stopped after {given.seconds} s: not every operation was reached")
     print(f"{len(total.violations)} violations", flush=True)
     return 1 if total.violations or not total.trials else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Unwatchable as why:
+        print(f"nothing was tried: {why}", flush=True)
+        sys.exit(2)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from perpsctl.simulator import launcher
-from tests.disk.shim import Failure
+from tests.disk.shim import Failure, Unwatchable
 from tests.scenarios.homes import GENEROUS, REPOSITORY, Home
 
 CONFIG = GENEROUS + GENEROUS.replace("[profile.sim.", "[profile.sim-global.")
@@ -61,6 +61,11 @@ class Lab:
             env=self.home.environ | {"PERPSCTL_PROFILE": PROFILES[venue]},
         )  # fmt: skip
         self._answer()
+        tried = self.run("--version", raw=True)
+        self.trace.unlink(missing_ok=True)
+        if tried.code != 0:
+            self.close()
+            raise Unwatchable(tried.err.strip().splitlines()[-1] if tried.err.strip() else f"exit {tried.code}")
 
     def close(self) -> None:
         """Nothing of it runs any more."""

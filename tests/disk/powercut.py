@@ -25,6 +25,7 @@ from typing import Any
 
 from tests.disk.images import Disk, real
 from tests.disk.lab import Ended, Lab, lab
+from tests.disk.shim import Unwatchable
 from tests.dst import judge
 
 READ_IMAGES = 12  # images of each cut that are read besides the one the commands go on with
@@ -308,7 +309,7 @@ class Trial:
         """The same as anybody's process: started, not forked."""
         from tests.disk.lab import PROFILES
 
-        done = self._lab.home.perpsctl(*line, "--profile", PROFILES[self._lab.venue])
+        done = self._lab.home.perpsctl(*line, "--profile", PROFILES[self._lab.venue], timeout=600)
         key = "data" if done.code in (0, 1, 3, 4, 5, 10) else "error"
         return Ended(code=done.code, out=json.dumps({key: done.data}), err=done.stderr)
 
@@ -454,4 +455,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Unwatchable as why:
+        print(f"nothing was tried: {why}", flush=True)
+        sys.exit(2)

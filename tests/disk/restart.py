@@ -25,6 +25,7 @@ from typing import Any
 
 from tests.disk.lab import PROFILES, Lab, lab
 from tests.disk.powercut import REST
+from tests.disk.shim import Unwatchable
 from tests.scenarios.homes import REPOSITORY
 
 LOST = 3
@@ -162,4 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Unwatchable as why:
+        print(f"nothing was tried: {why}", flush=True)
+        sys.exit(2)

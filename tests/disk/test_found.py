@@ -1,14 +1,14 @@
 """What the disk proofs found in the product, each as a small test that stays."""
 
 import os
-import subprocess
-import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from perpsctl import places
-from perpsctl.latch import Latch, LatchState
+from perpsctl.commands import killswitch
+from perpsctl.latch import Latch, LatchState, engage_every
 
 
 def test_J1_the_name_of_a_profile_folder_is_durable_before_anything_in_it_counts(
@@ -31,11 +31,15 @@ def test_J1_the_name_of_a_profile_folder_is_durable_before_anything_in_it_counts
     assert synced == [], "a folder that stands costs nothing"
 
 
-def test_R2_engage_latches_the_profile_of_the_environment_although_it_never_ran(perpsctl_home: Path) -> None:
-    environ = {**os.environ, "PERPSCTL_PROFILE": "sim-global"}
-    subprocess.run(
-        [sys.executable, "-m", "perpsctl.commands.app", "killswitch", "engage", "--wait", "1s"],
-        env=environ, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+def test_R2_engage_latches_the_profile_of_the_environment_although_it_never_ran(
+    perpsctl_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERPSCTL_PROFILE", "sim-global")
+    engage_every(reason="drill", by="test", at=datetime.now(UTC), besides=killswitch._besides())
     for profile in ("sim", "sim-global"):
-        assert Latch.of(profile, environ).state().state is LatchState.ENGAGED, profile
+        assert Latch.of(profile).state().state is LatchState.ENGAGED, profile
+
+
+def test_R2_a_name_no_profile_can_have_does_not_keep_engage_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERPSCTL_PROFILE", "../elsewhere")
+    assert killswitch._besides() == ("sim",)

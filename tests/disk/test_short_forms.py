@@ -1,9 +1,28 @@
 """A few trials of each disk proof, so that the proofs themselves cannot rot. The whole: `make powercut`, `iofail`, `restart`."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.disk import iofail, powercut, restart
 from tests.disk.shim import Failure
+from tests.scenarios.homes import REPOSITORY
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watchable(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips, saying so, where this interpreter's SQLite cannot be watched from inside."""
+    folder = tmp_path_factory.mktemp("watched")
+    plan = f"shim.Plan(root={str(folder)!r}, trace={str(folder) + '.trace'!r})"
+    tried = subprocess.run(
+        [sys.executable, "-c", f"from tests.disk import shim; shim.install({plan})"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "Unwatchable" in tried.stderr:
+        pytest.skip(tried.stderr.strip().splitlines()[-1])
+    assert tried.returncode == 0, tried.stderr
+
 
 pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
