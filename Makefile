@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(KEY)
 TYPED := perpsctl $(wildcard scripts bench tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test optimised dst mutants crash soak powercut iofail restart auditflips check format dev bench docs lock clean killtrials
+.PHONY: help demo test optimised dst mutants crash soak powercut iofail restart auditflips check format dev bench docs lock clean killtrials fuzz stateful
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null \
@@ -71,6 +71,12 @@ restart: $(STAMP)  ## a start over a long past, to reconciled and ready in 30 s 
 
 auditflips: $(STAMP)  ## every single-bit flip and edit of a journal of 200 records, 10,000 clean opens (JOBS=2 SEED=1 OPENS=10000 MINUTES=)
 	@$(PY) -m tests.audit.run --jobs $(or $(JOBS),2) --seed $(or $(SEED),1) --opens $(or $(OPENS),10000) $(if $(MINUTES),--minutes $(MINUTES))
+
+fuzz: $(STAMP)  ## hostile responses by seed at every endpoint and channel of both venues (N=20000 SEED=1 JOBS=2 LEVEL=both|wire)
+	@$(PY) -m tests.hostile.run --cases $(or $(N),20000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) --level $(or $(LEVEL),both)
+
+stateful: $(STAMP)  ## a Hypothesis state machine over the desk (EXAMPLES=300 STEPS=60)
+	@$(PY) -m tests.stateful.run --examples $(or $(EXAMPLES),300) --steps $(or $(STEPS),60)
 
 check: $(STAMP)  ## lint, format, types, architecture
 	$(PY) -m ruff check .
