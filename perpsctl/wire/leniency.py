@@ -15,7 +15,7 @@ import msgspec
 
 from perpsctl.domain.numbers import NotANumber, exact
 
-_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_WHOLE = re.compile(r"(?!-0+$)-?[0-9]{1,18}", re.ASCII)  # no negative zero (H2)
 _FLAGS = {"true": True, "false": False}
 _ABSENT = object()
 

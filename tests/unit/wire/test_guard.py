@@ -370,3 +370,9 @@ def test_an_object_in_a_lists_place_is_no_list_L5_H3() -> None:
     edited = guard.decode(b'{"success":false,"errors":{"edit_failure_reason":"X"}}', orders.EditOrderReply)
     assert isinstance(edited.errors, tuple)
     assert edited.errors[0].edit_failure_reason == "X"
+
+
+def test_a_negative_zero_in_text_is_no_counter_either_H2() -> None:
+    """Found by the fuzzer: `"-0"` was read as 0 where a count is due."""
+    with pytest.raises(WireError):
+        guard.decode(b'{"products":[],"num_products":"-0"}', market.ProductsReply)
