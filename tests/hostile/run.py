@@ -132,7 +132,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _replay(asked.seed, asked.case, asked.level)
     began = told = time.monotonic()
     sums = Sums()
+    known = 0
     for sums in played(asked.seed, asked.cases, level=asked.level, jobs=asked.jobs):
+        for done in sums.broken[known:]:
+            print(f"case {done.number} {done.what}: {done.broken[0]}", file=sys.stderr, flush=True)
+        known = len(sums.broken)
         if time.monotonic() - told > TOLD_EVERY_S:
             told = time.monotonic()
             print(f"{sums.cases} cases, {len(sums.broken)} broken, {sums.rss_mb} MB", file=sys.stderr, flush=True)
