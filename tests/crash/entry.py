@@ -17,6 +17,7 @@ from perpsctl import systemports
 from perpsctl.commands import app
 from perpsctl.domain.verdicts import Denied
 from perpsctl.engine import sending
+from perpsctl.journal.lease import RowLease
 from perpsctl.journal.store import SqlJournal
 from tests.crash.clock import MICROSECOND, SharedClock
 from tests.crash.marks import At, Marks, Printed, install
@@ -136,7 +137,20 @@ def _told_before_recorded() -> None:
     SqlJournal.close = at_last  # type: ignore[method-assign]
 
 
-PLANTED = {"intent_after_send": _intent_after_send, "told_before_recorded": _told_before_recorded}
+def _unfenced() -> None:
+    """A lease that somebody else took meanwhile is never noticed."""
+
+    def never(self: RowLease) -> None:
+        return
+
+    RowLease.require = RowLease.renew = never  # type: ignore[method-assign]
+
+
+PLANTED = {
+    "intent_after_send": _intent_after_send,
+    "told_before_recorded": _told_before_recorded,
+    "unfenced": _unfenced,
+}
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ COLD_START_US = 1_500_000
 ATTEMPTS_A_KILL = 3  # instants after the end, and steps that a loop did not come to this time, are drawn again
 TOLD_EVERY_S = 15
 SHOWN = 8
+TRIES_A_CASE = 3  # its preparation is real commands on a busy machine
 MEMORY = "/dev/shm"  # a kill takes nothing from the kernel's cache: what a disk would add here is only its slowness
 LOST, DOUBLE = ("J1 ", "I2 "), ("I1 ", "I3 ")
 
@@ -46,6 +47,7 @@ class Tally:
     random: int = 0
     venues: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
+    unprepared: list[str] = field(default_factory=list)
     failing: list[tuple[Kill, tuple[str, ...]]] = field(default_factory=list)
 
     @property
@@ -59,6 +61,8 @@ class Tally:
     def take(self, outcome: Outcome) -> None:
         """One case is counted."""
         kill = outcome.kill
+        if outcome.unprepared:
+            self.unprepared.append(f"{kill.told}: {outcome.unprepared}")
         if outcome.violations:
             self.failing.append((kill, outcome.violations))
             print(f"{kill.told} breaks {outcome.violations[0]}", file=sys.stderr, flush=True)
@@ -96,19 +100,25 @@ def worker(plant: str, keep: Path | None) -> None:
 def one(kill: Kill) -> Outcome:
     """One case in this worker."""
     assert _lab is not None
-    try:
-        outcome = carried_out(_lab, kill, _kept)
-    except Unprepared as missing:
-        return _nothing(kill, f"HARNESS nothing to kill: {missing}")
-    except Exception as broken:  # a case that cannot be judged is told, and never counted as well
-        return _nothing(kill, f"HARNESS {type(broken).__name__}: {broken}")
-    if outcome.violations and _keep is not None:
-        shutil.copytree(_kept, _keep / kill.told.replace("/", "-").replace(" ", "_"), dirs_exist_ok=True)
-    return outcome
+    missing = ""
+    for _ in range(TRIES_A_CASE):
+        try:
+            outcome = carried_out(_lab, kill, _kept)
+        except Unprepared as nothing:  # nothing was killed and nothing is counted: too few kills fail the whole
+            missing = str(nothing)
+            continue
+        except Exception as broken:  # a case that cannot be judged is told, and never counted as well
+            return _nothing(kill, f"HARNESS {type(broken).__name__}: {broken}")
+        if outcome.violations and _keep is not None:
+            shutil.copytree(_kept, _keep / kill.told.replace("/", "-").replace(" ", "_"), dirs_exist_ok=True)
+        return outcome
+    return _nothing(kill, unprepared=missing)
 
 
-def _nothing(kill: Kill, why: str) -> Outcome:
-    return Outcome(kill=kill, struck=False, violations=(why,), steps=(), writes_at_us=(), took_us=0)
+def _nothing(kill: Kill, *why: str, unprepared: str = "") -> Outcome:
+    return Outcome(
+        kill=kill, struck=False, violations=why, steps=(), writes_at_us=(), took_us=0, unprepared=unprepared
+    )  # fmt: skip
 
 
 # --- the plan ----------------------------------------------------------------------------------------------------
@@ -123,6 +133,7 @@ class Plan:
         self._left: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._count = 0
         self._randoms = 0
+        self._drawn: set[str] = set()  # by any command: the first kills go to steps nobody died at yet
         self.steps = {where: {at.name for at in each.steps} for where, each in self._lived.items()}
 
     def kills(self, count: int) -> Iterator[Kill]:
@@ -148,7 +159,9 @@ class Plan:
         if not left:
             left += sorted({at.name for at in lived.steps})
             self._chance.shuffle(left)
-        name = left.pop()
+        name = next((each for each in left if each not in self._drawn), left[-1])
+        left.remove(name)
+        self._drawn.add(name)
         return self._chance.choice([at for at in lived.steps if at.name == name])
 
     def _instant(self, lived: Outcome, cold: bool) -> Instant:
@@ -221,8 +234,10 @@ def _report(tally: Tally, plan: Plan, asked: argparse.Namespace, took: float) ->
                 parts.append(f"{len(hit)}/{len(there | hit)}")
         if parts:
             print(f"  {story}: {', '.join(parts)}")
+    for each in tally.unprepared[:SHOWN]:
+        print(f"not prepared: {each[:300]}")
     violations, steps = tally.violations, {step for _, _, step in tally.named}
-    print(f"{tally.attempts} tried, {took:.0f} s, {asked.jobs} at a time")
+    print(f"{tally.attempts} tried, {len(tally.unprepared)} not prepared, {took:.0f} s, {asked.jobs} at a time")
     print(
         f"{tally.killed} kills ({', '.join(f'{venue} {many}' for venue, many in sorted(tally.venues.items(), reverse=True))}; "
         f"{tally.named.total()} at {len(steps)} named steps, {tally.random} at random instants), "

@@ -255,6 +255,7 @@ class Outcome:
     steps: tuple[At, ...]  # reached by the command that dies
     writes_at_us: tuple[int, ...]  # since its beginning
     took_us: int
+    unprepared: str = ""  # why there was nothing to kill
 
 
 def carried_out(lab: Lab, kill: Kill, kept: Path) -> Outcome:

@@ -78,6 +78,19 @@ def test_P3_J5_a_run_that_was_stopped_past_its_lease_writes_and_sends_nothing_mo
     assert whole_afterwards(lab, "us", tmp_path / "kept", fenced, over) == []
 
 
+def test_the_story_of_the_stopped_run_notices_a_lease_that_is_not_looked_at(lab: Lab) -> None:
+    """The same story with the fence taken out: the first run goes on as if nothing had happened."""
+    lab.plant = "unfenced"
+    where = "after journal.record_outcome"
+    first = lab.start("us", *CANARY, "--ticks", "3", sabotaged=True, at=At(name=where, hold_s=1))
+    assert first.wait_for_step(where), first.wait()
+    paused(first)
+    lab.clock.pass_by(LEASE_LASTS + timedelta(seconds=5))
+    assert lab.run("us", *CANARY, "--ticks", "1").code in (0, 5)
+    first.kill(signal.SIGCONT)
+    assert first.wait().code != LEASE_HELD
+
+
 def test_P2_the_lock_of_a_dead_run_is_taken_over_although_its_number_is_anothers_now(lab: Lab) -> None:
     first = lab.start("us", *CANARY)
     assert first.wait_for_step("after lease.acquire"), first.wait()

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 PARTLY_DONE = 10
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
-IN_A_SEND = At(name="create: half of the bytes", hold_s=2)
+IN_A_SEND = At(name="create: half of the bytes", hold_s=1)
 PLACE = (
     "order",
     "place",
@@ -59,7 +59,7 @@ def test_L4_one_signal_to_a_resting_run_cancels_its_orders_and_ends_with_0(
 def test_L4_a_send_under_way_is_awaited_and_no_other_begins(
     lab: Lab, tmp_path: Path, venue: str, number: signal.Signals, times: int
 ) -> None:
-    at = IN_A_SEND if venue == "us" else At(name="create: after its frame", hold_s=2)
+    at = IN_A_SEND if venue == "us" else At(name="create: after its frame", hold_s=1)
     run = lab.start(venue, *CANARY, at=at)
     assert run.wait_for_step(at.name), run.wait()
     stopped = ask_to_stop(run, number, times)
