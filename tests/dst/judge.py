@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,11 @@ ROUNDING = Decimal("1.002")  # equity is told by cash alone here: unrealised pro
 VERDICT_KEEPS = timedelta(seconds=6)  # five, and what a slow request takes on its way
 ABSENCE_AFTER = {"us": timedelta(seconds=40), "global": timedelta(seconds=5)}  # until then a request may still arrive
 TURNED_AWAY = frozenset({13004, 13009, 10000})  # the gateway's words for a session it does not take (reference 9)
+# L2: a command's time is bounded, whatever the venue or the host's clock do, and so are its requests. The longest of all,
+# `engage --flatten`, may ask for 60 s while the venue answers with its rate limit, close for 30 s and read back for 5 s.
+LASTS_AT_MOST = timedelta(seconds=120)
+READS_AT_MOST = (120, 12)  # so many at once, and so many more for each second it lasts
+WRITES_AT_MOST = (10, 3)
 BEFORE_SEND = frozenset({"kill_switch_engaged", "approval_expired"})
 
 
@@ -90,6 +95,18 @@ class Told:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What one command took: time that passed, and requests of its own process."""
+
+    step: int
+    what: str
+    took: timedelta
+    reads: int
+    writes: int
+    held_up: timedelta  # by the schedule: it was stopped, or meant to wait
+
+
 @dataclass(slots=True, kw_only=True)
 class Case:
     """Everything one schedule left behind."""
@@ -105,6 +122,8 @@ class Case:
     told: list[Told] = field(default_factory=list)
     turned_away: list[str] = field(default_factory=list)  # ident of each write whose session the exchange did not take
     bugs: list[str] = field(default_factory=list)
+    spent: list[Spent] = field(default_factory=list)
+    clock_steps: list[tuple[int, timedelta]] = field(default_factory=list)  # after this row the host was so far ahead
     healed_at: datetime | None = None
     certain_at: datetime | None = None  # when no doubt was left
     breaks: list[str] = field(default_factory=list)  # what the second reconcile still said
@@ -225,9 +244,10 @@ def judge(case: Case) -> list[str]:
         rows = eye.rows()
     finally:
         eye.close()
-    decided = {each.ident: each for each in _decided(rows)}
     found = [f"BUG {bug}" for bug in case.bugs]
     found += _chain(rows, case.folder)
+    rows = tuple(_truly(row, case) for row in rows)
+    decided = {each.ident: each for each in _decided(rows)}
     found += _one_order_each(case, decided)
     found += _intent_first(case, decided)
     found += _sent_is_meant(case, decided)
@@ -242,7 +262,14 @@ def judge(case: Case) -> list[str]:
     found += _told(case, decided)
     found += _agree(case, rows, decided)
     found += _live_again(case)
+    found += _bounded(case)
     return found
+
+
+def _truly(row: Row, case: Case) -> Row:
+    """The row with its true time: the host's clock was stepped away from it now and then (T1)."""
+    ahead = next((by for seq, by in reversed(case.clock_steps) if row.seq > seq), timedelta(0))
+    return replace(row, at=(row.when - ahead).isoformat()) if ahead else row
 
 
 def _decided(rows: Iterable[Row]) -> Iterable[Decided]:
@@ -493,35 +520,31 @@ def _graph(rows: tuple[Row, ...]) -> list[str]:
 # --- risk ---------------------------------------------------------------------------------------------------------
 
 
-def _worst(book: Book, product: str, unseen: frozenset[str] = frozenset()) -> Decimal:
-    """Contracts held at worst, either way, if everything that can fill does, but for orders `unseen`; never netted."""
+def _worst(book: Book, product: str) -> Decimal:
+    """Contracts held at worst, either way, if everything that can fill does; never netted."""
     held = book.positions.get(product, Decimal(0))
-    rest = [o for o in book.orders if o.product == product and o.order_id not in unseen]
-    buys = sum((o.left for o in rest if o.side == "BUY"), Decimal(0))
-    sells = sum((o.left for o in rest if o.side == "SELL"), Decimal(0))
+    buys = sum((o.left for o in book.orders if o.product == product and o.side == "BUY"), Decimal(0))
+    sells = sum((o.left for o in book.orders if o.product == product and o.side == "SELL"), Decimal(0))
     return max(held + buys, sells - held, Decimal(0))
 
 
 def _exposure(case: Case, decided: Mapping[str, Decided]) -> list[str]:
-    """R5: whenever an order or edit of ours was accepted and made the worst case larger, it was within the limits.
-
-    With the view at its send: what others placed while a late order was on its way (N14) is no fault of it.
-    """
+    """R5: whenever an order or edit of ours was accepted and made the worst case larger, it was within the limits."""
     found = []
     share = Decimal(case.limits.get("position_max_share", "0.01"))
     gross_share = Decimal(case.limits.get("gross_max_share", "0.05"))
     for before, after in zip(case.books, case.books[1:], strict=False):
         if after.disturbed or not _ours_came(before, after):
             continue
-        total, unseen = Decimal(0), _placed_meanwhile(case, before, after)
+        total = Decimal(0)
         for product, unit in case.unit.items():
-            worst = _worst(after, product, unseen)
+            worst = _worst(after, product)
             mark = _lowest_mark(case, product, after.at)
             if not worst or mark is None:
                 continue
             notional = worst * unit * mark
             total += notional
-            if worst > _worst(before, product, unseen) and notional > share * after.cash * ROUNDING:
+            if worst > _worst(before, product) and notional > share * after.cash * ROUNDING:
                 found.append(f"R5 {product}: worst case {notional:.2f} at {after.at:%H:%M:%S.%f} of {after.cash}")
         if total > gross_share * after.cash * ROUNDING:
             found.append(f"R5 gross worst case {total:.2f} of {after.cash}")
@@ -551,17 +574,6 @@ def _ours_came(before: Book, after: Book) -> bool:
     """True when an order of ours is new, or larger, since `before`."""
     known = {order.order_id: order.size for order in before.orders}
     return any(o.size > known.get(o.order_id, Decimal(0)) for o in after.orders if not o.outside)
-
-
-def _placed_meanwhile(case: Case, before: Book, after: Book) -> frozenset[str]:
-    """Orders from outside that came after the send of every order of ours that is new in `after`."""
-    known = {order.order_id for order in before.orders}
-    new = {order.client_id for order in after.orders if not order.outside and order.order_id not in known}
-    sends = [left.at for left in case.sends if left.op == "create" and left.ident in new]
-    if not new or not sends:
-        return frozenset()
-    seen = {o.order_id for book in case.books if book.at <= max(sends) for o in book.orders}
-    return frozenset(o.order_id for o in after.orders if o.outside and o.order_id not in seen)
 
 
 def _lowest_mark(case: Case, product: str, at: datetime) -> Decimal | None:
@@ -670,6 +682,26 @@ def _agree(case: Case, rows: tuple[Row, ...], decided: Mapping[str, Decided]) ->
         theirs = book.positions.get(product, Decimal(0)) * unit
         if ours != theirs:
             found.append(f"I8 {product}: the journal's fills add up to {ours}, the exchange holds {theirs}")
+    return found
+
+
+def _bounded(case: Case) -> list[str]:
+    """L2, T1: no command lasts or asks without end, and what a rate limit held up is done when it ends."""
+    found = []
+    for each in case.spent:
+        took = each.took - each.held_up
+        where = f"L2 step {each.step} {each.what}"
+        if took > LASTS_AT_MOST:
+            found.append(f"{where} took {took}")
+        for word, many, (at_once, a_second) in (
+            ("reads", each.reads, READS_AT_MOST),
+            ("writes", each.writes, WRITES_AT_MOST),
+        ):
+            if many > at_once + a_second * each.took / timedelta(seconds=1):
+                found.append(f"{where} made {many} {word} in {each.took}")
+    for told in case.told:
+        if told.facts.get("storm_alone") and told.word not in ("all_gone", "clean"):
+            found.append(f"L2 step {told.step} {told.what}: told {told.word} after a rate limit of some seconds")
     return found
 
 

@@ -32,7 +32,7 @@ class ProcessFault:
     """Strikes in step `step` at its `nth` yield point of those whose name starts with `at` ("" counts every one)."""
 
     step: int
-    kind: str  # crash, disk, engage, other_place, outside, price, pause, fill
+    kind: str  # crash, disk, engage, other_place, outside, price, pause, fill, clock
     at: str = ""
     nth: int = 1
     size: str = ""
@@ -312,8 +312,50 @@ def _exit_over_a_broken_journal(chance: Random, drawn: Schedule) -> Schedule:
     return replace(drawn, steps=_then(drawn, held, leave), process=(*drawn.process, fails))
 
 
+def _clock_is_stepped(chance: Random, drawn: Schedule) -> Schedule:
+    """The host's time of day jumps between two commands or inside one, and mostly back again later (T1, J8)."""
+    seconds = chance.choice(CLOCK_STEPS)
+    acts = [
+        _place(chance),
+        chance.choice((_place, _resting, _cancel, _cancel_all, _close, _engage, _resolve, _reconcile))(chance),
+    ]
+    at = len(drawn.steps)
+    if chance.random() < 0.5:
+        between = chance.choice(BETWEEN)
+        nth = chance.randrange(1, 12) if between == "before venue." else 1
+        steps = _then(drawn, *acts)
+        fault = ProcessFault(step=at, kind="clock", at=between, nth=nth, size=str(seconds))
+        drawn = replace(drawn, process=(*drawn.process, fault))
+    else:
+        steps = _then(drawn, Step(do="clock", args={"s": seconds}), *acts)
+    if chance.random() < 0.7:
+        steps = (*steps, Step(do="clock", args={"s": 0}), _without_gtd(_place(chance)), _cancel_all(chance))
+    return replace(drawn, steps=steps)
+
+
+def _storm_over_a_cancel(chance: Random, drawn: Schedule) -> Schedule:
+    """The venue answers everything with its rate limit for some seconds, while everything is to go (N5, N6, L2)."""
+    at = len(drawn.steps) + 1
+    storm = ExchangeFault(before=at, name="N6", count=None, for_seconds=chance.choice((3, 8, 20)))
+    refused = ExchangeFault(before=at, name="N5", operation="cancel_orders", count=chance.choice((1, 3, 6)))
+    if chance.random() < 0.6:  # nothing but the storm: then what is told has to be that all is gone
+        drawn = replace(drawn, exchange=(), process=(), steps=tuple(s for s in drawn.steps if s.do in CALM)[:2])
+        storm, refused = replace(storm, before=len(drawn.steps) + 1), replace(refused, before=len(drawn.steps) + 1)
+    kept = (storm,) if chance.random() < 0.6 else (refused,)
+    steps = _then(drawn, _resting(chance), chance.choice((_cancel_all(chance), Step(do="engage", args={"flatten": 0}))))
+    return replace(drawn, steps=steps, exchange=(*drawn.exchange, *kept))
+
+
 SCENE_SHARE = 1 / 6
-_SCENES = (_stranger_on_a_closed_venue, _stranger_behind_a_list_that_fails, _exit_over_a_broken_journal)
+CALM = frozenset({"place", "cancel", "wait", "reconcile"})
+CLOCK_STEPS = (-3600, -3600, 86_400, 86_400, -40, 45, 7200)
+_SCENES = (
+    _stranger_on_a_closed_venue,
+    _stranger_behind_a_list_that_fails,
+    _exit_over_a_broken_journal,
+    _clock_is_stepped,
+    _storm_over_a_cancel,
+)
 
 
 # --- faults of the exchange ------------------------------------------------------------------------------------

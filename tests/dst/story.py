@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ from perpsctl.domain.errors import InvariantBroken, JournalUnavailable, Perpsctl
 from perpsctl.domain.ids import IntentId, ProductId, VenueOrderId
 from perpsctl.domain.numbers import Price, Size
 from perpsctl.domain.orders import EditIntent, OrderIntent, OrderType, TimeInForce
-from perpsctl.domain.reports import CancelReport, ExitReport, IntentRecord, PlaceReport, ReconcileReport
+from perpsctl.domain.reports import CancelReport, ExitReport, IntentRecord, PlaceReport
 from perpsctl.domain.sides import Side
+from perpsctl.engine.cancels import PATIENCE
 from perpsctl.engine.strategies.canary import Canary
 from perpsctl.engine.supervisor import RunOptions, Supervisor
 from perpsctl.journal.lease import Holder, RowLease
 from perpsctl.simulator.orders import ConfigKind, Configuration, OrderRequest, PlacementSource
 from perpsctl.simulator.orders import Side as TheirSide
-from tests.dst.judge import FINAL, Case, Told, judge
+from tests.dst.judge import FINAL, Case, Spent, Told, judge
 from tests.dst.schedule import ExchangeFault, ProcessFault, Schedule, Step
 from tests.dst.world import LOT, PRODUCTS, Died, Site, site_of
 
@@ -39,8 +40,9 @@ STATES = {
 }
 ALL_OPEN = {"cancel_only": False, "post_only": False, "limit_only": False, "session_closed": False}
 LOOKS_UNTIL = timedelta(seconds=90)
-QUIET_TRIALS = 5  # more pairs of passes, until the exchange traded during none
 EFFECTS_OVER = timedelta(seconds=130)  # by then what faults did to orders is past (a minute), and every GTD has expired
+STORMS = frozenset({"N1", "N3", "N5", "N6"})
+STORM_ENDS_S = 20
 MEMORY = Path("/dev/shm")
 
 
@@ -105,10 +107,44 @@ class Story:
             site.watch.disturbed = False
             site.life.begin(number)
             site.life.note(f"step {number}: {step.do} {sorted(step.args.items())}")
+            site.watch.asked.clear()
+            began = site.host.true.now()
             self._guarded(step.do, lambda step=step: getattr(self, f"_{step.do}")(step))  # type: ignore[misc]
+            self._spent(step, began)
             site.watch.look()
         site.life.begin(-1)
         self._heal()
+
+    def _spent(self, step: Step, began: datetime) -> None:
+        asked = self.site.watch.asked
+        self.case.spent.append(
+            Spent(
+                step=self.number,
+                what=step.do,
+                took=self.site.host.true.now() - began,
+                reads=asked["read"],
+                writes=sum(asked.values()) - asked["read"],
+                held_up=self._held_up(step),
+            )
+        )
+
+    def _held_up(self, step: Step) -> timedelta:
+        """What the schedule itself let pass: waits, a stopped process, answers that take long."""
+        waits = timedelta(milliseconds=int(step.args.get("ms", 0)))
+        stopped = sum(int(f.size) for f in self.site.life.fired if f.kind == "pause" and f.step == self.number)
+        return waits + timedelta(seconds=stopped)
+
+    @property
+    def _storm_alone(self) -> bool:
+        """Nothing disturbs this command but a rate limit of at most twenty seconds: what it held up gets through (L2)."""
+        schedule = self.site.schedule
+        armed = [fault for fault in schedule.exchange if fault.before <= self.number]
+        return (
+            any(fault.name in STORMS for fault in armed)
+            and all(fault.name in STORMS and (fault.for_seconds or 0) <= STORM_ENDS_S for fault in armed)
+            and not schedule.process
+            and not any(step.do in ("outside", "clock") for step in schedule.steps)
+        )
 
     def _guarded(self, what: str, act: Callable[[], None]) -> None:
         """The command, and whatever ends it: an answer, a death, or a finding."""
@@ -144,6 +180,8 @@ class Story:
         site, exchange = self.site, self.site.embedded.exchange
         site.watch.disturbed = site.watch.crossed = False
         site.heal()
+        if site.host.ahead:
+            site.step_clock(timedelta(0))
         for product in self.case.unit:
             exchange.control.set_status(product, **ALL_OPEN)
             exchange.control.set_price(product, self._mark(product), hold=True)
@@ -166,26 +204,14 @@ class Story:
         left = healed + EFFECTS_OVER - site.clock.now()
         if left > timedelta(0):
             site.clock.sleep(left)
-        again, moved = self._two_passes()
-        for _ in range(QUIET_TRIALS):
-            if not moved:
-                break
-            again, moved = self._two_passes()
-        self.case.breaks += [
-            f"{each.kind} {each.cls} {each.subject}: {each.ours} / {each.theirs}" for each in again.breaks
-        ]
-        self.case.breaks += [f"unread {each}" for each in again.unread]
-
-    def _two_passes(self) -> tuple[ReconcileReport, bool]:
-        """What the second of two passes told, and whether the exchange traded meanwhile: then it had something to book."""
-        site, books = self.site, self.case.books
-        before = books[site.watch.look()]
         site.engine.reconciler.run()
         rows = site.watch.eye.last()
         again = site.engine.reconciler.run()
         self.case.rows_between = site.watch.eye.last() - rows
-        after = books[site.watch.look()]
-        return again, (before.orders, before.positions) != (after.orders, after.positions)
+        self.case.breaks += [
+            f"{each.kind} {each.cls} {each.subject}: {each.ours} / {each.theirs}" for each in again.breaks
+        ]
+        self.case.breaks += [f"unread {each}" for each in again.unread]
 
     def journal_lines(self) -> list[str]:
         """Every row of the journal, for the trace."""
@@ -222,7 +248,9 @@ class Story:
 
     def _cancelled(self, what: str, report: CancelReport, *, everything: bool = False) -> None:
         proven = everything and not (report.still_live or report.unproven or report.problems or report.in_doubt)
-        self._told(what, "", "all_gone" if proven else "done", gone=[str(each) for each in report.gone])
+        gone = [str(each) for each in report.gone]
+        alone = everything and self._storm_alone
+        self._told(what, "", "all_gone" if proven else "done", gone=gone, storm_alone=alone)
 
     def _left(self, what: str, exits: tuple[ExitReport, ...]) -> None:
         flat = [str(each.product_id) for each in exits if each.after == 0]
@@ -319,7 +347,8 @@ class Story:
             self._cancelled("cancel", self.site.engine.canceller.cancel([str(intent.id)]))
 
     def _cancel_all(self, step: Step) -> None:
-        self._cancelled("cancel_all", self.site.engine.canceller.cancel_all(), everything=True)
+        report = self.site.engine.canceller.cancel_all(patience=PATIENCE)  # as the command asks
+        self._cancelled("cancel_all", report, everything=True)
 
     def _close(self, step: Step) -> None:
         product, lots = ProductId(self._product(step)), int(step.args["lots"])
@@ -378,6 +407,10 @@ class Story:
 
     def _wait(self, step: Step) -> None:
         self.site.clock.sleep(timedelta(milliseconds=int(step.args["ms"])))
+
+    def _clock(self, step: Step) -> None:
+        """The host's time of day is stepped: by hand, by a time service that was off, by a resumed machine (T1)."""
+        self.site.step_clock(timedelta(seconds=int(step.args["s"])))
 
     # --- the world around --------------------------------------------------------------------------------------------
 
@@ -453,6 +486,7 @@ class Story:
             "other_place": self._other_places,
             "outside": self._other_outside,
             "price": lambda size: self._shift(int(size)),
+            "clock": lambda size: site.step_clock(timedelta(seconds=int(size))),
             "pause": lambda size: self._paused(int(size)),
             "fill": lambda size: self._fill(Step(do="fill", args={"which": 0, "part": 1})),
         }[fault.kind]

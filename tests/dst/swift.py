@@ -5,9 +5,10 @@ process, a signature that this process itself has just made is known to be good,
 has a shorter ladder.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 
@@ -24,7 +25,7 @@ PRICES_A_SIDE = 60
 SIGNATURES_KEPT = 4096
 
 _first: list[Engine] = []
-_made: dict[bytes, bytes] = {}  # signature -> what was signed
+_made: dict[bytes, tuple[bytes, Credentials]] = {}  # signature -> what was signed, and with which key
 
 
 def quicken() -> None:
@@ -51,19 +52,26 @@ def _signed(sign: Any) -> Any:
         told: bytes = sign(self, message)
         if len(_made) > SIGNATURES_KEPT:
             _made.clear()
-        _made[told] = message
+        _made[told] = message, self
         return told
 
     return signed
 
 
 def _known(signed_by: Any) -> Any:
-    """The exchange's own check, but for what this process signed with the one key it holds: that verifies."""
+    """The exchange's own check, but for what this process signed with this very key: that verifies."""
 
     def known(public: Any, algorithm: object, signature: bytes, signed: bytes) -> bool:
-        return _made.get(signature) == signed or bool(signed_by(public, algorithm, signature, signed))
+        message, by = _made.get(signature, (None, None))
+        ours = by is not None and message == signed and algorithm == by.algorithm and _public_of(by) == public
+        return ours or bool(signed_by(public, algorithm, signature, signed))
 
     return known
+
+
+@lru_cache(maxsize=64)
+def _public_of(credentials: Credentials) -> Any:
+    return load_pem_public_key(credentials.public_pem())
 
 
 def shorten(core: Core) -> None:

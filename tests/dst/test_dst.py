@@ -203,6 +203,20 @@ def _small_budget(case: Case) -> None:
     case.limits = {**case.limits, "orders_per_minute_max": "1"}
 
 
+def _endless(case: Case) -> None:
+    case.spent.append(replace(case.spent[0], took=timedelta(seconds=121)))
+
+
+def _insistent(case: Case) -> None:
+    case.spent.append(replace(case.spent[0], writes=11 + 3 * 60, took=timedelta(seconds=60)))
+
+
+def _stuck_in_a_storm(case: Case) -> None:
+    case.told.append(
+        Told(step=9, what="cancel_all", ident="", word="done", book=0, sent=0, seq=2, facts={"storm_alone": True})
+    )
+
+
 def _released(case: Case) -> None:
     case.told.append(Told(step=9, what="release", ident="", word="released", book=0, sent=0, seq=2))
 
@@ -224,6 +238,9 @@ def _released(case: Case) -> None:
         (_never_certain, "L1"),
         (_wrote_again, "I6"),
         (_small_budget, "R8"),
+        (_endless, "L2"),
+        (_insistent, "L2"),
+        (_stuck_in_a_storm, "L2"),
         (_released, "R4"),
     ],
 )
@@ -250,6 +267,45 @@ def test_J4_the_judge_reads_the_file_itself(case: Case, tmp_path: Path, change: 
         changed.execute(change)
     changed.close()
     assert ident in {each.split()[0] for each in judge(replace(case, folder=copied))}
+
+
+# --- scenes ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_scene_is_played_and_leaves_the_drawn_steps_as_they_were() -> None:
+    """Chance alone meets these too rarely: a clock that is stepped, a storm over a cancel, a list that fails, a full disk."""
+    drawn = [draw(seed) for seed in range(1, 400)]
+    assert any(step.do == "clock" for each in drawn for step in each.steps)
+    assert any(fault.kind == "clock" for each in drawn for fault in each.process)
+    assert any(fault.name == "N6" and each.exchange == (fault,) for each in drawn for fault in each.exchange)
+    assert any(fault.kind == "disk" and fault.step == len(each.steps) - 1 for each in drawn for fault in each.process)
+
+
+STEPPED = Step(do="clock", args={"s": -3600})
+RIGHT = (Step(do="clock", args={"s": 0}), Step(do="wait", args={"ms": 61_000}))  # the skew is measured anew by then
+
+
+@pytest.mark.parametrize("venue", ["us", "global"])
+@pytest.mark.parametrize("seconds", [-3600, 86_400])
+def test_T1_J8_a_stepped_clock_keeps_the_order_of_the_records_and_no_order_is_taken_meanwhile(
+    venue: str, seconds: int, tmp_path: Path
+) -> None:
+    """The host's time of day jumps: what is sent under it is refused, and once it is right again all goes on."""
+    stepped = replace(STEPPED, args={"s": seconds})
+    schedule = replace(QUIET, venue=venue, steps=(PLACED, stepped, TAKEN, *RIGHT, TAKEN, Step(do="cancel_all")))
+    site = site_of(schedule, tmp_path)
+    story = Story(site)
+    story.tell()
+    try:
+        assert judge(site.case) == []
+        rows = site.watch.eye.rows()
+        assert [row.seq for row in rows] == sorted(row.seq for row in rows)
+        placed = {told.step: (told.word, told.facts) for told in site.case.told if told.what == "place"}
+        assert placed.get(2, ("refused", {}))[0] != "Accepted"
+        assert placed[5][0] == "Accepted", placed
+        assert max(each.took - each.held_up for each in site.case.spent) < timedelta(seconds=60)
+    finally:
+        story.close()
 
 
 # --- shrinking, and planted bugs ----------------------------------------------------------------------------------

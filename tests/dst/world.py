@@ -6,8 +6,10 @@ Nothing of the product is replaced: the parts are wrapped, the wire is watched, 
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from perpsctl.simulator.state import State
 from tests.dst.judge import ADDS, TURNED_AWAY, Book, BookOrder, Case, JournalEye, Left
 from tests.dst.schedule import ProcessFault, Schedule
 from tests.dst.swift import quicken, shorten
-from tests.rig import World
+from tests.rig import VirtualClock, World
 from tests.scenarios.gateway import GatewayLine, GatewayWorld
 
 PRODUCTS = {
@@ -58,6 +60,36 @@ GLOBAL_WRITES = {
 
 class Died(BaseException):
     """The process is gone: nothing after this instant happens."""
+
+
+class HostClock(VirtualClock):
+    """The host's own clock: the time that passes is the exchange's, the time of day can be stepped away from it (T1)."""
+
+    def __init__(self, true: VirtualClock) -> None:
+        super().__init__(true.now())
+        self.true = true
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return self.true.now() + self.ahead
+
+    def advance(self, seconds: int = 0, *, milliseconds: int = 0) -> datetime:
+        return self.true.advance(seconds, milliseconds=milliseconds) + self.ahead
+
+    def monotonic_ns(self) -> int:
+        return self.true.monotonic_ns()
+
+    def sleep(self, duration: timedelta) -> None:
+        self.true.sleep(duration)
+
+    @property
+    def on_sleep(self) -> Callable[[], None]:
+        return self.true.on_sleep
+
+    @on_sleep.setter
+    def on_sleep(self, act: Callable[[], None]) -> None:
+        if hasattr(self, "true"):
+            self.true.on_sleep = act
 
 
 class Life:
@@ -160,6 +192,7 @@ class Watch:
         self.disturbed = False
         self.crossed = False  # the next write gets the answer of the one before: a mix-up on a kept connection (N17)
         self._names = tuple(case.unit)
+        self.asked: Counter[str] = Counter()  # requests of the command under way
 
     def leaves(self, op: str, ident: str, body: Mapping[str, Any]) -> None:
         """A write is handed to the wire now."""
@@ -169,7 +202,7 @@ class Watch:
         committed = eye.edit_of(ident) if op == "edit" else op.startswith("cancel") or eye.committed(ident)
         self._case.sends.append(
             Left(
-                at=self._world.clock.now(),
+                at=self._world.host.true.now(),
                 process="other" if self.life.quiet else "first",
                 op=op,
                 ident=ident,
@@ -189,7 +222,7 @@ class Watch:
 
     def sample(self) -> None:
         """The marks of this moment."""
-        now, state = self._world.clock.now(), self._world.state
+        now, state = self._world.host.true.now(), self._world.state
         self._case.marks += [(now, name, state.mark(name)) for name in self._names]
 
     def look(self) -> int:
@@ -223,6 +256,8 @@ class Watch:
 
     def carried(self, op: str | None, told: str, send: Callable[[], Any], latency_ms: int) -> Any:
         """One request: yield points around it, time for its way there and back, its line in the trace."""
+        if not self.life.quiet:
+            self.asked[op or "read"] += 1
         life, clock, embedded = self.life, self._world.clock, self._world.embedded
         kind = "wire.read" if op is None else f"wire.write {op}"
         if life.dead or op is not None:
@@ -259,10 +294,6 @@ class Overheard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._face, name)
 
-    def hung_up(self) -> None:
-        """The connection is another one from here: nothing of the last one can arrive on it."""
-        self._earlier = None
-
     def answer(self, arrived: Any, intake: Any) -> Any:
         reply = self._face.answer(arrived, intake)
         if not self.writing:
@@ -283,9 +314,6 @@ class WatchedAdapter(InProcessAdapter):
         self._heard = Overheard(face, site.watch)
         super().__init__(site.embedded, face=self._heard, **how)  # type: ignore[arg-type]
         self._site = site
-
-    def forget_connections(self) -> None:
-        self._heard.hung_up()
 
     def send(self, request: requests.PreparedRequest, *rest: Any, **named: Any) -> requests.Response:
         op, ident, body = _us_write(request) if self._site.venue_id is VenueId.US else _global_write(request)
@@ -379,11 +407,13 @@ class Site(World):
     mortal: bool
     latency_ms: int
     state: State  # the account of this venue, as the exchange holds it
+    host: HostClock
 
     def prepared(self) -> None:
         with self.embedded.exchange.us() as core:
             shorten(core)
             self.state = core.state if self.venue_id is VenueId.US else core.gateway.state
+        self.clock = self.host = HostClock(self.clock)
         names = PRODUCTS[self.schedule.venue]
         self.case = Case(
             venue=self.schedule.venue,
@@ -394,7 +424,7 @@ class Site(World):
         )
         self.mortal = True
         self.latency_ms = self.schedule.latency_ms
-        self.life = Life(self.schedule.process, lambda: self.clock.now().isoformat())
+        self.life = Life(self.schedule.process, lambda: self.host.true.now().isoformat())
         self.watch = Watch(self, self.case, self.life)
 
     def opened_journal(self) -> SqlJournal:
@@ -418,6 +448,11 @@ class Site(World):
         other.mortal = False
         other.start()
         return other
+
+    def step_clock(self, ahead: timedelta) -> None:
+        """The host's time of day is this far from the true one from now on; time goes on as before."""
+        self.host.ahead = ahead
+        self.case.clock_steps.append((self.watch.eye.last(), ahead))
 
     def reborn(self) -> None:
         """The process is gone, however it ended, and the next one begins."""
