@@ -294,6 +294,10 @@ class Overheard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._face, name)
 
+    def hung_up(self) -> None:
+        """The connection is another one from here: nothing of the last one can arrive on it."""
+        self._earlier = None
+
     def answer(self, arrived: Any, intake: Any) -> Any:
         reply = self._face.answer(arrived, intake)
         if not self.writing:
@@ -314,6 +318,9 @@ class WatchedAdapter(InProcessAdapter):
         self._heard = Overheard(face, site.watch)
         super().__init__(site.embedded, face=self._heard, **how)  # type: ignore[arg-type]
         self._site = site
+
+    def forget_connections(self) -> None:
+        self._heard.hung_up()
 
     def send(self, request: requests.PreparedRequest, *rest: Any, **named: Any) -> requests.Response:
         op, ident, body = _us_write(request) if self._site.venue_id is VenueId.US else _global_write(request)
