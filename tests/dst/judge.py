@@ -520,31 +520,35 @@ def _graph(rows: tuple[Row, ...]) -> list[str]:
 # --- risk ---------------------------------------------------------------------------------------------------------
 
 
-def _worst(book: Book, product: str) -> Decimal:
-    """Contracts held at worst, either way, if everything that can fill does; never netted."""
+def _worst(book: Book, product: str, unseen: frozenset[str] = frozenset()) -> Decimal:
+    """Contracts held at worst, either way, if everything that can fill does, but for orders `unseen`; never netted."""
     held = book.positions.get(product, Decimal(0))
-    buys = sum((o.left for o in book.orders if o.product == product and o.side == "BUY"), Decimal(0))
-    sells = sum((o.left for o in book.orders if o.product == product and o.side == "SELL"), Decimal(0))
+    rest = [o for o in book.orders if o.product == product and o.order_id not in unseen]
+    buys = sum((o.left for o in rest if o.side == "BUY"), Decimal(0))
+    sells = sum((o.left for o in rest if o.side == "SELL"), Decimal(0))
     return max(held + buys, sells - held, Decimal(0))
 
 
 def _exposure(case: Case, decided: Mapping[str, Decided]) -> list[str]:
-    """R5: whenever an order or edit of ours was accepted and made the worst case larger, it was within the limits."""
+    """R5: whenever an order or edit of ours was accepted and made the worst case larger, it was within the limits.
+
+    With the view at its send: what others placed while a late order was on its way (N14) is no fault of it.
+    """
     found = []
     share = Decimal(case.limits.get("position_max_share", "0.01"))
     gross_share = Decimal(case.limits.get("gross_max_share", "0.05"))
     for before, after in zip(case.books, case.books[1:], strict=False):
         if after.disturbed or not _ours_came(before, after):
             continue
-        total = Decimal(0)
+        total, unseen = Decimal(0), _placed_meanwhile(case, before, after)
         for product, unit in case.unit.items():
-            worst = _worst(after, product)
+            worst = _worst(after, product, unseen)
             mark = _lowest_mark(case, product, after.at)
             if not worst or mark is None:
                 continue
             notional = worst * unit * mark
             total += notional
-            if worst > _worst(before, product) and notional > share * after.cash * ROUNDING:
+            if worst > _worst(before, product, unseen) and notional > share * after.cash * ROUNDING:
                 found.append(f"R5 {product}: worst case {notional:.2f} at {after.at:%H:%M:%S.%f} of {after.cash}")
         if total > gross_share * after.cash * ROUNDING:
             found.append(f"R5 gross worst case {total:.2f} of {after.cash}")
@@ -574,6 +578,17 @@ def _ours_came(before: Book, after: Book) -> bool:
     """True when an order of ours is new, or larger, since `before`."""
     known = {order.order_id: order.size for order in before.orders}
     return any(o.size > known.get(o.order_id, Decimal(0)) for o in after.orders if not o.outside)
+
+
+def _placed_meanwhile(case: Case, before: Book, after: Book) -> frozenset[str]:
+    """Orders from outside that came after the send of every order of ours that is new in `after`."""
+    known = {order.order_id for order in before.orders}
+    new = {order.client_id for order in after.orders if not order.outside and order.order_id not in known}
+    sends = [left.at for left in case.sends if left.op == "create" and left.ident in new]
+    if not new or not sends:
+        return frozenset()
+    seen = {o.order_id for book in case.books if book.at <= max(sends) for o in book.orders}
+    return frozenset(o.order_id for o in after.orders if o.outside and o.order_id not in seen)
 
 
 def _lowest_mark(case: Case, product: str, at: datetime) -> Decimal | None:
