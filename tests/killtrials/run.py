@@ -94,6 +94,10 @@ def figures(trials: Trials, done: int, back_end: str) -> list[str]:
     if loads:
         told = f"{loads[0]:.0f} to {loads[-1]:.0f}, median {loads[len(loads) // 2]:.0f}"
         lines.append(f"load average of the machine meanwhile: {told}, on {os.cpu_count()} processors")
+    lines += [
+        f"steps that said they did not succeed and were repeated: {count} x {words}"
+        for words, count in trials.repeated.items()
+    ]
     lines += [f"other endings: {count} x {words}" for words, count in judge.others.most_common(SHOWN)]
     return lines
 
