@@ -122,7 +122,7 @@ class _Recording(InProcessAdapter):
 
     def send(self, request: requests.PreparedRequest, *rest: Any, **named: Any) -> requests.Response:
         response = InProcessAdapter.send(self, request, *rest, **named)
-        told = response.raw.data
+        told = response.raw.read()
         body = request.body if isinstance(request.body, bytes) else None
         target = (request.url or "").partition("://")[2]
         key, path, ident = key_and_path(request.method or "GET", target[target.index("/") :], body)

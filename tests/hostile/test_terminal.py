@@ -36,9 +36,9 @@ def evil_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     launcher.stop(folder)
 
 
-def told(home: Path, *, terminal: bool, seed: int = SEED, **environment: str) -> str:
+def told(home: Path, *, terminal: bool, environment: dict[str, str]) -> str:
     """Everything the commands wrote, to a terminal of 100 columns or to a pipe."""
-    line = [sys.executable, "-m", "tests.hostile.evil_commands", str(seed), str(ROUNDS)]
+    line = [sys.executable, "-m", "tests.hostile.evil_commands", str(SEED), str(ROUNDS)]
     around = {"PATH": os.environ["PATH"], "PERPSCTL_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "PYTHONUTF8": "1"}
     around |= {
         "PERPSCTL_LIMITS__ORDERS_PER_MINUTE_MAX": "1000",
@@ -104,7 +104,7 @@ def lines_begin_with_our_words(text: str) -> None:
 def test_S3_only_our_own_sequences_reach_the_operator(
     evil_home: Path, terminal: bool, environment: dict[str, str], styles: bool
 ) -> None:
-    said = told(evil_home, terminal=terminal, **environment)
+    said = told(evil_home, terminal=terminal, environment=environment)
     assert "Traceback" not in said
     assert said.count(MARK) == ROUNDS * len(PROFILES) * len(COMMANDS) + 1, said[-2000:]
     struck = int(re.findall(rf"{MARK}(\d+) struck", said)[0])

@@ -6,7 +6,7 @@ from tests.stateful.machine import DeskMachine
 
 TestDesk = DeskMachine.TestCase
 TestDesk.settings = settings(
-    max_examples=8,
+    max_examples=6,
     stateful_step_count=15,
     deadline=None,
     derandomize=True,  # a commit is judged by what it changed; new seeds are for the long form
