@@ -189,10 +189,10 @@ def timeout_means_not_sent() -> None:
 def server_error_means_rejected() -> None:
     old = us_writes.Writes._judged
 
-    def judged(self: Any, answer: Answered, judging: Any) -> Any:
+    def judged(self: Any, answer: Answered, judging: Any, *, named: bool) -> Any:
         if answer.status >= 500:
             return Rejected(reason="server_error", message="", evidence=f"HTTP {answer.status}")
-        return old(self, answer, judging)
+        return old(self, answer, judging, named=named)
 
     put(us_writes.Writes, "_judged", judged)
 
