@@ -29,6 +29,7 @@ from tests.disk.shim import Unwatchable
 from tests.dst import judge
 
 READ_IMAGES = 12  # images of each cut that are read besides the one the commands go on with
+LYING_IMAGES = 4  # images of the same cut on a disk that forgets its syncs
 FINAL = judge.FINAL
 PLACE = ("order", "place", "--product", "BTC-PERP", "--side", "buy", "--size", "0.01")
 REST = (*PLACE, "--price", "59000", "--post-only")
@@ -135,9 +136,10 @@ class Trial:
             self._tally.images += 1
             self._report(self._missing(promised))
         lying = Disk(events, syncs=False)
-        lying.image(self._chance, self._scratch)
-        self._tally.lying_images += 1
-        self._tally.without_sync += bool(self._missing(promised))
+        for _ in range(LYING_IMAGES):
+            lying.image(self._chance, self._scratch)
+            self._tally.lying_images += 1
+            self._tally.without_sync += bool(self._missing(promised))
         self._recover(honest, promised, known)
 
     # --- before the cut ------------------------------------------------------------------------------------------

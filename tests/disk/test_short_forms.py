@@ -29,10 +29,10 @@ pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 def test_J1_D6_power_cuts_lose_nothing_acknowledged_and_a_lying_disk_is_noticed() -> None:
     told: list[str] = []
-    tally = powercut.trials("us", [2, 3, 5, 6], told.append)
+    tally = powercut.trials("us", [3, 5], told.append)
     assert told == []
-    assert tally.trials == 4
-    assert tally.images == 4 * (powercut.READ_IMAGES + 1)
+    assert tally.trials == 2
+    assert tally.images == 2 * (powercut.READ_IMAGES + 1)
     assert tally.without_sync > 0, "without syncs something must be missing, or nothing was tested"
 
 
