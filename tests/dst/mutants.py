@@ -46,6 +46,17 @@ from tests.dst.story import run
 
 Plant = Callable[[], None]
 MUTANTS: dict[str, Plant] = {}
+SLOW = frozenset(  # needed more than 150 schedules when they were last hunted (2026-11-22)
+    {
+        "valid_until_ignored",
+        "released_over_a_doubt",
+        "unknown_becomes_rejected_by_time",
+        "write_token_without_end",
+        "in_flight_exposure_forgotten",
+        "foreign_orders_not_counted",
+        "failed_positions_taken_as_flat",
+    }
+)
 
 
 def mutant(plant: Plant) -> Plant:
@@ -597,7 +608,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="names of mutants, with commas between")
     asked = parser.parse_args(arguments)
-    names = [name for name in asked.only.split(",") if name] or list(MUTANTS)
+    names = [name for name in asked.only.split(",") if name] or sorted(
+        MUTANTS, key=lambda name: name not in SLOW
+    )  # the longest hunts first: no core idles at the end
     work = [(name, asked.seed, asked.seeds) for name in names]
     found: list[Caught] = []
     with multiprocessing.get_context("fork").Pool(asked.jobs, worker, maxtasksperchild=1) as pool:
@@ -605,10 +618,12 @@ def main(arguments: list[str] | None = None) -> int:
             found.append(each)
             told = f"caught after {each.after} by {each.by[:90]}" if each.after is not None else "LIVED"
             print(f"{each.name}: {told} ({each.took:.0f} s)", flush=True)
-    caught = [each.after for each in found if each.after is not None]
-    if caught:
-        print(f"median schedules to catch: {statistics.median(caught):g}, most {max(caught)}")
-    print(f"{len(caught)}/{len(found)}")
+        caught = [each.after for each in found if each.after is not None]
+        if caught:
+            print(f"median schedules to catch: {statistics.median(caught):g}, most {max(caught)}")
+        print(f"{len(caught)}/{len(found)}", flush=True)
+        pool.close()  # every worker has ended by itself: ending them by force was seen to hang (2026-11-22)
+        pool.join()
     return 0 if len(caught) == len(found) else 1
 
 
