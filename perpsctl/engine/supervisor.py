@@ -368,7 +368,9 @@ class Supervisor:
         ours = () if orders is None else tuple(each for each in orders.orders if self._asked_for(each))
         if orders is not None and not ours:
             return
-        which = "whether orders of ours rest is not known" if orders is None else f"{len(ours)} of our orders rest still"
+        which = (
+            "whether orders of ours rest is not known" if orders is None else f"{len(ours)} of our orders rest still"
+        )
         self._problems[f"ended at once, without cancelling: {which}; `perpsctl order list` shows them"] = None
         self._exit = ExitCode.PARTLY_DONE if self._exit is ExitCode.DONE else self._exit
 

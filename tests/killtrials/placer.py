@@ -1,12 +1,12 @@
 """A process that places and edits orders for as long as it is let, through the real engine, journal, gate and HTTP client.
 
-`python -m tests.killtrials.placer [--without-gate] [--held-up-ms N]`: one JSON line an attempt, with the span of each send: from
+`python -m tests.killtrials.placer [--seed N] [--without-gate] [--held-up-ms N]`: one JSON line an attempt, with the span of each send: from
 when the gate was passed (the last look at the switch) to when the last byte was handed over. Refused, it waits a little, or
 for a byte on stdin; SIGTERM ends it after the attempt it is at.
 
 Most attempts are the engine's own `Sender` - verdict and commit, gate, one request, outcome, read back - judged by the real
-rules on a view of at most half a minute: five times as many sends meet the switch as when all is read anew for each. Every
-tenth goes the whole way through the desk, every other one of those as an edit. Two things are lifted, both for the pace: the
+rules on a view of at most half a minute: five times as many sends meet the switch as when all is read anew for each. One
+in eight goes the whole way through the desk, as an order or as an edit. Two things are lifted, both for the pace: the
 request budget, which three processes in a loop would only wait for, and what the duplicate guard looks back on: `again` skips
 the guard, and building the thousands of orders of its last two minutes for each verdict would be most of the work.
 
@@ -16,6 +16,7 @@ inside the verdict; what is between them and the first byte is what the gate is 
 
 import json
 import os
+import random
 import select
 import signal
 import sys
@@ -48,7 +49,7 @@ from perpsctl.risk.judge import evaluate
 from tests.killtrials.exchange import end_with_parent
 
 UNBOUNDED = 1_000_000
-DESK_EVERY = 10  # attempts
+DRAWN_OF = 16
 EDITS_OF_ONE = 50
 VIEW_MAY_BE = timedelta(seconds=30)
 REFUSED = "refused"
@@ -93,13 +94,13 @@ class Watched:
 class Placer:
     """One account's orders in a loop: immediate ones that find no market, and one that rests and is edited."""
 
-    def __init__(self, toolkit: Toolkit, halts: Watched, product: Product) -> None:
+    def __init__(self, toolkit: Toolkit, halts: Watched, product: Product, *, seed: int) -> None:
         self._toolkit = toolkit
         self._halts = halts
         self._product = product
         self._resting: tuple[IntentId, VenueOrderId] | None = None
         self._edits = 0
-        self._count = 0
+        self._chance = random.Random(seed)
         self._engine = toolkit.engine
         self._seen: Seen | None = None
         self._seen_at = toolkit.clock.now()
@@ -107,16 +108,16 @@ class Placer:
 
     def attempt(self) -> dict[str, object]:
         """One create or edit, and how it ended."""
-        self._count += 1
         self._halts.spans.clear()
         began = time.time_ns()
         kind, key = "create", ""
         try:
-            if self._count % DESK_EVERY:
+            drawn = self._chance.randrange(DRAWN_OF)  # taken in turns, one kind would meet the switch again and again
+            if drawn > 1:
                 intent = self._order(TimeInForce.IOC)
                 key = intent.id
                 told, why = self._sent(intent)
-            elif self._count % (2 * DESK_EVERY):
+            elif drawn == 1:
                 intent = self._order(TimeInForce.IOC)
                 key = intent.id
                 told, why = _told(self._engine.desk.place(intent))
@@ -222,17 +223,21 @@ def wait_for_a_byte(seconds: float) -> None:
         raise SystemExit("the driver is gone")
 
 
+def given(option: str) -> int:
+    """The whole number behind an option, 0 without it."""
+    return int(sys.argv[sys.argv.index(option) + 1]) if option in sys.argv else 0
+
+
 def main() -> None:
     end_with_parent()
     fold.RECENT = timedelta(seconds=1)
-    held_up_ms = int(sys.argv[sys.argv.index("--held-up-ms") + 1]) if "--held-up-ms" in sys.argv else 0
     ended: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
     toolkit = Toolkit(settings.load())
     toolkit.__dict__["pacer"] = Pacer(toolkit.clock, private_per_second=UNBOUNDED, public_per_second=UNBOUNDED)
-    halts = Watched(toolkit.halts, gated="--without-gate" not in sys.argv, held_up_s=held_up_ms / 1000)
+    halts = Watched(toolkit.halts, gated="--without-gate" not in sys.argv, held_up_s=given("--held-up-ms") / 1000)
     toolkit.__dict__["halts"] = halts
-    placer = Placer(toolkit, halts, find_product(toolkit.venue.products(), "BTC-PERP"))
+    placer = Placer(toolkit, halts, find_product(toolkit.venue.products(), "BTC-PERP"), seed=given("--seed"))
     while not ended:
         line = placer.attempt()
         os.write(1, json.dumps(line).encode() + b"\n")

@@ -275,10 +275,10 @@ def trials_on(hosts: Hosts, *options: str, seed: int) -> Iterator[Trials]:
     """The placers run while the block does; options are theirs."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.killtrials.placer", *options],
+            [sys.executable, "-m", "tests.killtrials.placer", "--seed", str(seed * len(hosts.of_placer) + number), *options],
             env=hosts.homes[host].environ, stdout=subprocess.PIPE, stdin=subprocess.PIPE, cwd=REPOSITORY,
         )
-        for host in hosts.of_placer
+        for number, host in enumerate(hosts.of_placer)
     ]  # fmt: skip
     trials = Trials(hosts, [Placer(number, process) for number, process in enumerate(processes)], seed=seed)
     try:
