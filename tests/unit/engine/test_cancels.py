@@ -160,7 +160,7 @@ def test_I4_L5_cancel_all_names_an_intent_in_doubt_whose_order_no_list_shows_yet
     report = house.engine.desk.cancel_all()
     assert house.venue.live() != []
     assert report.in_doubt == ("intent-0001",)
-    assert house.engine.desk.cancel_all(ETH).in_doubt == ()
+    assert house.engine.desk.cancel_all(ProductId(ETH)).in_doubt == ()
 
 
 def test_cancel_all_names_no_doubt_whose_order_it_proved_gone(house: House) -> None:
