@@ -95,7 +95,7 @@ class Judge:
         elif told == ACCEPTED:
             if not self._windows or self._windows[-1].released is not None:
                 self.accepted_since_release[placer] += 1
-        elif told != "gone":
+        elif (kind, told) != ("edit", "rejected"):  # the kill command had cancelled the order
             self.others[f"{kind} {told}: {str(line['why'])[:120]}"] += 1
         for window in self._windows:
             if int(line["began"]) <= window.called <= int(line["ended"]):

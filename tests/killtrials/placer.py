@@ -1,14 +1,15 @@
 """A process that places and edits orders for as long as it is let, through the real engine, journal, gate and HTTP client.
 
-`python -m tests.killtrials.placer [--seed N] [--without-gate] [--held-up-ms N]`: one JSON line an attempt, with the span of each send: from
-when the gate was passed (the last look at the switch) to when the last byte was handed over. Refused, it waits a little, or
-for a byte on stdin; SIGTERM ends it after the attempt it is at.
+`python -m tests.killtrials.placer [--seed N] [--without-gate] [--held-up-ms N]`: one JSON line an attempt, with the span of
+each send: from when the gate was passed (the last look at the switch) to when the last byte was handed over. Refused, it
+waits a little, or for a byte on stdin; SIGTERM ends it after the attempt it is at.
 
 Most attempts are the engine's own `Sender` - verdict and commit, gate, one request, outcome, read back - judged by the real
-rules on a view of at most half a minute: five times as many sends meet the switch as when all is read anew for each. One
-in eight goes the whole way through the desk, as an order or as an edit. Two things are lifted, both for the pace: the
-request budget, which three processes in a loop would only wait for, and what the duplicate guard looks back on: `again` skips
-the guard, and building the thousands of orders of its last two minutes for each verdict would be most of the work.
+rules on a view of at most half a minute: five times as many sends meet the switch as when all is read anew for each. One in
+sixteen is an edit, one goes the whole way through the desk, which takes so long that engage mostly finds it on the way. Two
+things are lifted, both for the pace: the request budget, which three processes in a loop would only wait for, and what the
+duplicate guard looks back on: `again` skips the guard, and building thousands of orders for each verdict would be most of
+the work.
 
 Without the gate the desk still looks at the switch before it judges, as a naive tool would, and the journal still refuses
 inside the verdict; what is between them and the first byte is what the gate is there to close.
@@ -29,23 +30,23 @@ from typing import Any
 
 from perpsctl import settings
 from perpsctl.bootstrap import Toolkit
-from perpsctl.domain.accounts import Booked
-from perpsctl.domain.errors import InvariantBroken, PerpsctlError, UsageError
-from perpsctl.domain.ids import IntentId, VenueOrderId
+from perpsctl.domain.accounts import Booked, RiskView
+from perpsctl.domain.errors import InvariantBroken, PerpsctlError
+from perpsctl.domain.ids import IntentId
 from perpsctl.domain.numbers import Price
-from perpsctl.domain.orders import Accepted, EditIntent, OrderIntent, OrderType, TimeInForce
-from perpsctl.domain.ports import Gate
+from perpsctl.domain.orders import EditIntent, OrderIntent, OrderType, SubmitOutcome, TimeInForce, VenueOrder
+from perpsctl.domain.ports import Gate, Known
 from perpsctl.domain.products import Product, find_product
-from perpsctl.domain.quantize import quantize
+from perpsctl.domain.quantize import quantize, quantize_edit
 from perpsctl.domain.reports import HaltFacts, PlaceReport
 from perpsctl.domain.sides import Side
-from perpsctl.domain.verdicts import Approved, DenialCode, Denied
+from perpsctl.domain.verdicts import Approved, ApprovedChange, DenialCode, Denied
 from perpsctl.engine.outdated import current
 from perpsctl.engine.sending import Sent, gate_refused
 from perpsctl.engine.views import Seen
 from perpsctl.exchange.pacing import Pacer
 from perpsctl.journal import fold
-from perpsctl.risk.judge import evaluate
+from perpsctl.risk.judge import evaluate, evaluate_edit
 from tests.killtrials.exchange import end_with_parent
 
 UNBOUNDED = 1_000_000
@@ -98,7 +99,7 @@ class Placer:
         self._toolkit = toolkit
         self._halts = halts
         self._product = product
-        self._resting: tuple[IntentId, VenueOrderId] | None = None
+        self._resting: tuple[IntentId, VenueOrder] | None = None
         self._edits = 0
         self._chance = random.Random(seed)
         self._engine = toolkit.engine
@@ -113,24 +114,13 @@ class Placer:
         kind, key = "create", ""
         try:
             drawn = self._chance.randrange(DRAWN_OF)  # taken in turns, one kind would meet the switch again and again
-            if drawn > 1:
-                intent = self._order(TimeInForce.IOC)
-                key = intent.id
-                told, why = self._sent(intent)
-            elif drawn == 1:
-                intent = self._order(TimeInForce.IOC)
-                key = intent.id
-                told, why = _told(self._engine.desk.place(intent))
-            elif self._resting is None:
-                intent = self._order(TimeInForce.GTC)
-                key = intent.id
-                told, why = self._rested(intent)
-            else:
-                kind, key = "edit", self._resting[1]
+            if drawn == 0 and self._resting is not None:
+                kind, key = "edit", self._resting[1].venue_order_id
                 told, why = self._edited(*self._resting)
-        except UsageError as gone:  # the kill command cancelled the order that was to be edited
-            self._resting = None
-            told, why = "gone" if kind == "edit" else "error", gone.message
+            else:
+                intent = self._order(TimeInForce.IOC if drawn else TimeInForce.GTC)
+                key = intent.id
+                told, why = _told(self._engine.desk.place(intent)) if drawn == 1 else self._sent(intent)
         except PerpsctlError as error:
             told, why = "error", error.message
         return {
@@ -139,55 +129,66 @@ class Placer:
         }  # fmt: skip
 
     def _sent(self, intent: OrderIntent) -> tuple[str, str]:
-        """By the sender, on a view that is kept for a moment."""
-        engine, now = self._engine, self._toolkit.clock.now()
-        if self._seen is None or now - self._seen_at > VIEW_MAY_BE:
-            self._before, self._seen_at = engine.journal.booked(), now
-            self._seen = engine.views.fresh(intent.product_id, orders=engine.tracker.update().orders)
-        view, before = self._seen.view, self._before
+        """By the sender, on a view that is kept for a while; one that rests is kept for the edits."""
+        view, before = self._view()
         order = quantize(intent, view.product)
 
         def judge(booked: Booked) -> Approved | Denied:
-            return evaluate(
-                order, current(view, before, booked, self._toolkit.clock.now(), last=True), self._toolkit.profile.limits
-            )
+            return evaluate(order, self._current(view, before, booked), self._toolkit.profile.limits)
 
-        ended = engine.sender.send(order, judge)
-        if isinstance(ended, Denied):
-            told, why = _denied(ended)
+        told, why, outcome = self._ended(self._engine.sender.send(order, judge))
+        if outcome is not None:
+            shown, _ = self._engine.desk.read_back(intent.id, outcome, one_shot=order.one_shot)
+            if intent.tif is TimeInForce.GTC and shown is not None:
+                self._resting, self._edits = (intent.id, shown), 0
+        return told, why
+
+    def _edited(self, target: IntentId, order: VenueOrder) -> tuple[str, str]:
+        view, before = self._view()
+        self._edits += 1
+        intent = EditIntent(
+            id=IntentId(self._toolkit.ids.new()),
+            target=target,
+            venue_order_id=order.venue_order_id,
+            new_price=PRICES[self._edits % 2],
+            new_size=None,
+            created_at=self._toolkit.clock.now(),
+        )
+        edit = quantize_edit(intent, order, view.product, post_only=True, reduce_only=False)
+
+        def judge(booked: Booked) -> ApprovedChange | Denied:
+            return evaluate_edit(edit, self._current(view, before, booked), self._toolkit.profile.limits)
+
+        told, why, outcome = self._ended(self._engine.sender.send_edit(edit, judge))
+        if outcome is not None:
+            shown, _ = self._engine.desk.read_back(target, outcome, one_shot=False)
+            self._resting = None if shown is None or shown.status.final else (target, shown)
+        if told == "rejected" or self._edits >= EDITS_OF_ONE:  # the kill command cancelled it, or it was edited enough
+            self._resting = None
+            self._engine.desk.cancel([order.venue_order_id])
+        return told, why
+
+    def _view(self) -> tuple[RiskView, Booked]:
+        engine, now = self._engine, self._toolkit.clock.now()
+        if self._seen is None or now - self._seen_at > VIEW_MAY_BE:
+            self._before, self._seen_at = engine.journal.booked(), now
+            self._seen = engine.views.fresh(self._product.product_id, orders=engine.tracker.update().orders)
+        return self._seen.view, self._before
+
+    def _current(self, view: RiskView, before: Booked, booked: Booked) -> RiskView:
+        return current(view, before, booked, self._toolkit.clock.now(), last=True)
+
+    def _ended(self, ended: Denied | Known | Sent) -> tuple[str, str, SubmitOutcome | None]:
+        if not isinstance(ended, Denied | Sent):
+            raise InvariantBroken("an id that was never used is known")
+        denied = ended if isinstance(ended, Denied) else gate_refused(ended.outcome)
+        if denied is not None:
+            told, why = _denied(denied)
             if told != REFUSED:  # the view may be to blame
                 self._seen = None
-            return told, why
-        if not isinstance(ended, Sent):
-            raise InvariantBroken("an id that was never used is known")
-        refused = gate_refused(ended.outcome)
-        if refused is not None:
-            return _denied(refused)
-        engine.desk.read_back(intent.id, ended.outcome, one_shot=True)
-        return type(ended.outcome).__name__.lower(), getattr(ended.outcome, "reason", "")
-
-    def _rested(self, intent: OrderIntent) -> tuple[str, str]:
-        report = self._engine.desk.place(intent)
-        if isinstance(report.outcome, Accepted):
-            self._resting, self._edits = (intent.id, report.outcome.venue_order_id), 0
-        return _told(report)
-
-    def _edited(self, target: IntentId, order: VenueOrderId) -> tuple[str, str]:
-        self._edits += 1
-        report = self._engine.edits.edit(
-            EditIntent(
-                id=IntentId(self._toolkit.ids.new()),
-                target=target,
-                venue_order_id=order,
-                new_price=PRICES[self._edits % 2],
-                new_size=None,
-                created_at=self._toolkit.clock.now(),
-            )
-        )
-        if self._edits >= EDITS_OF_ONE or (report.denied is None and not isinstance(report.outcome, Accepted)):
-            self._resting = None
-            self._engine.desk.cancel([order])
-        return _told(report)
+            return told, why, None
+        assert isinstance(ended, Sent)
+        return type(ended.outcome).__name__.lower(), getattr(ended.outcome, "reason", ""), ended.outcome
 
     def _order(self, tif: TimeInForce) -> OrderIntent:
         return OrderIntent(
