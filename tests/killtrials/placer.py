@@ -150,7 +150,7 @@ class Placer:
             id=IntentId(self._toolkit.ids.new()),
             target=target,
             venue_order_id=order.venue_order_id,
-            new_price=PRICES[self._edits % 2],
+            new_price=PRICES[order.limit_price == PRICES[0]],
             new_size=None,
             created_at=self._toolkit.clock.now(),
         )
