@@ -162,8 +162,11 @@ class Placer:
         told, why, outcome = self._ended(self._engine.sender.send_edit(edit, judge))
         if outcome is not None:
             shown, _ = self._engine.desk.read_back(target, outcome, one_shot=False)
+            # The kill command cancels it; the edit is rejected then, and nothing is shown.
             self._resting = None if shown is None or shown.status.final else (target, shown)
-        if told == "rejected" or self._edits >= EDITS_OF_ONE:  # the kill command cancelled it, or it was edited enough
+        elif told != REFUSED:
+            self._resting = None
+        if self._resting is not None and self._edits >= EDITS_OF_ONE:
             self._resting = None
             self._engine.desk.cancel([order.venue_order_id])
         return told, why
