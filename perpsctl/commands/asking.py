@@ -108,15 +108,14 @@ def unfinished(toolkit: "Toolkit") -> "tuple[IntentRecord, ...]":
 
 def resolved(toolkit: "Toolkit", wanted: str | None, wait: timedelta) -> "tuple[IntentRecord, ...]":
     """The records of one doubt, or of all, after looking for up to `wait`."""
-    deadline = toolkit.clock.now() + wait
     if wanted is None:
-        ended = toolkit.engine.resolver.resolve_all(deadline)
+        ended = toolkit.engine.resolver.resolve_all(wait)
         return _again(toolkit, [intent for intent, _ in ended])
     record = record_of(toolkit, wanted)
     if record is None:
         raise UsageError("the journal knows no such intent", fix="see `perpsctl order list --all`")
     if record.stage.in_doubt:
-        toolkit.engine.resolver.resolve(record, deadline)
+        toolkit.engine.resolver.resolve(record, wait)
     return _again(toolkit, [record.intent.id])
 
 

@@ -1,10 +1,11 @@
 """How long something may take, and when it may take longer: while the venue answers that we ask too often.
 
-A venue that does not answer gets no more time: whoever waits hears quickly that nothing could be proven.
+A venue that does not answer gets no more time: whoever waits hears quickly that nothing could be proven. Deadlines are
+instants of the monotonic clock: a wall clock that is stepped makes none earlier or later (T1).
 """
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from perpsctl.domain.ports import Clock
@@ -12,6 +13,12 @@ from perpsctl.domain.ports import Clock
 AT_LEAST: Final = timedelta(seconds=2)  # however short the wait: each thing is asked for once
 LAST_LOOK: Final = timedelta(milliseconds=250)  # kept back, so that the last look can still be asked for
 NOTHING: Final = timedelta(0)
+_LINE_BEGINS: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def steady(clock: Clock) -> datetime:
+    """Now on the monotonic clock's own line: for deadlines among themselves, never for a record or a venue's time."""
+    return _LINE_BEGINS + timedelta(microseconds=clock.monotonic_ns() // 1000)
 
 
 class Allowance:
@@ -31,7 +38,7 @@ class Allowance:
         """`longer` hears each time how much was added."""
         self._clock = clock
         self._length = length
-        began = clock.now()
+        began = steady(clock)
         self._until = began + length
         self._at_least = began + AT_LEAST
         self._most = self._until if most is None else max(began + most, self._until)
@@ -40,22 +47,22 @@ class Allowance:
 
     @property
     def left(self) -> timedelta:
-        return max(self._until - self._clock.now(), NOTHING)
+        return max(self._until - steady(self._clock), NOTHING)
 
     @property
     def asking(self) -> timedelta:
         """For how long from now requests may begin."""
-        return max(self.left, self._at_least - self._clock.now(), NOTHING)
+        return max(self.left, self._at_least - steady(self._clock), NOTHING)
 
     def rate_limited(self) -> None:
         """The venue answered, and said no more than that we ask too often."""
-        self._limited_at = self._clock.now()
+        self._limited_at = steady(self._clock)
 
     def spent(self) -> bool:
         """True when there is no time for another look; prolongs itself where it may."""
         if self.left > LAST_LOOK:
             return False
-        now = self._clock.now()
+        now = steady(self._clock)
         if not self._limited_lately(now) or self._length <= LAST_LOOK or self._most - now <= LAST_LOOK:
             return True
         self._until = min(now + self._length, self._most)

@@ -31,6 +31,7 @@ from perpsctl.domain.quantize import quantize
 from perpsctl.domain.reports import CancelReport, HaltState, IntentRecord, PlaceReport, PreviewReport
 from perpsctl.domain.sides import Side
 from perpsctl.domain.verdicts import Approved, Denial, Denied
+from perpsctl.engine.allowance import steady
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.outdated import JUDGE_ATTEMPTS, ViewOutdated, current
 from perpsctl.engine.reading import Reads
@@ -237,7 +238,7 @@ class OrderDesk:
             record = self._journal.intent(intent_id)
             if record is None:
                 raise InvariantBroken(f"intent {intent_id} was committed and is not in the journal")
-            found = self._resolver.resolve(record, self._clock.now() + wait)
+            found = self._resolver.resolve(record, wait)
         except JournalUnavailable as error:
             raise OutcomeUnrecorded(intent_id, outcome, error) from error
         if isinstance(found, Unknown) and not found.alarm:
@@ -274,10 +275,10 @@ class OrderDesk:
         if not isinstance(outcome, Accepted):
             return None, ()
         reads, order = Reads(), outcome.order
-        deadline = self._clock.now() + (READ_BACK_ONE_SHOT if one_shot else READ_BACK_RESTING)
+        deadline = steady(self._clock) + (READ_BACK_ONE_SHOT if one_shot else READ_BACK_RESTING)
         while not _settled(order, one_shot=one_shot):
             order = reads.attempt("order", lambda: self._venue.order(outcome.venue_order_id)) or order
-            if _settled(order, one_shot=one_shot) or self._clock.now() >= deadline:
+            if _settled(order, one_shot=one_shot) or steady(self._clock) >= deadline:
                 break
             self._clock.sleep(READ_BACK_PAUSE)
         if order is None:

@@ -32,7 +32,7 @@ from perpsctl.domain.reports import CancelReport, ExitPending, ExitReport, Flatt
 from perpsctl.domain.sides import Side
 from perpsctl.domain.text import shown
 from perpsctl.domain.verdicts import Approved, DenialCode, Denied
-from perpsctl.engine.allowance import Allowance
+from perpsctl.engine.allowance import Allowance, steady
 from perpsctl.engine.cancels import Canceller
 from perpsctl.engine.desk import OrderDesk
 from perpsctl.engine.exit_facts import pending_payload, position_of, shut_reason
@@ -137,7 +137,7 @@ class Exits:
         wait: timedelta = DEFAULT_WAIT,
     ) -> FlattenReport:
         """The positions (of these products) are zero, or the report says which are not and why. Bounded by `wait`."""
-        deadline = self._clock.now() + wait
+        deadline = steady(self._clock) + wait
         wanted = tuple(products) if products is not None else self._held(Allowance(self._clock, wait))
         if wanted is None:
             return FlattenReport(exits=(), unread=("positions",))
@@ -160,16 +160,16 @@ class Exits:
         """The position is smaller by `size` (None: gone), or the report says why not. UsageError for no legal size."""
         if size is not None and size <= 0:
             raise UsageError("size must be above zero")
-        return self._leave(self._way(product_id, size, unbounded, reason, self._clock.now() + wait))
+        return self._leave(self._way(product_id, size, unbounded, reason, steady(self._clock) + wait))
 
     def retry_pending(self, *, wait: timedelta = DEFAULT_WAIT) -> tuple[ExitReport, ...]:
         """Every pending exit whose time has come is tried again, for what it was asked for. Raises JournalUnavailable."""
-        now = self._clock.now()
+        now, deadline = self._clock.now(), steady(self._clock) + wait
         due = [each for each in self._journal.exits_pending() if each.retry_at is None or each.retry_at <= now]
         return tuple(
             self._leave(
                 replace(
-                    self._way(each.product_id, each.size if each.part else None, False, "exit pending", now + wait),
+                    self._way(each.product_id, each.size if each.part else None, False, "exit pending", deadline),
                     retry=True,
                 )
             )
@@ -190,7 +190,7 @@ class Exits:
 
     def _share(self, deadline: datetime, products: int) -> datetime:
         """Until when the first of so many products may take: one that goes slowly leaves time for the next."""
-        now = self._clock.now()
+        now = steady(self._clock)
         return now + max(deadline - now, timedelta(0)) / products
 
     def _held(self, time: Allowance) -> tuple[ProductId, ...] | None:
@@ -206,7 +206,7 @@ class Exits:
     # --- one product -----------------------------------------------------------------------------------------
 
     def _leave(self, way: _Way) -> ExitReport:
-        time = Allowance(self._clock, max(way.deadline - self._clock.now(), timedelta(0)))
+        time = Allowance(self._clock, max(way.deadline - steady(self._clock), timedelta(0)))
         for turn in range(MAX_ROUNDS):
             with self._venue.within(time.asking):
                 if self._round(way, time):
@@ -221,7 +221,7 @@ class Exits:
 
     def _round(self, way: _Way, time: Allowance) -> bool:
         """Cancel, read, reduce once, read again. True when there is nothing more to do now."""
-        budget = max(way.deadline - self._clock.now(), timedelta(0))
+        budget = max(way.deadline - steady(self._clock), timedelta(0))
         cancelled = self._canceller.cancel_all(way.product_id, wait=min(CANCEL_WAIT, budget))
         if cancelled.requested or cancelled.problems:
             way.cancels.append(cancelled)
@@ -390,7 +390,7 @@ class Exits:
     def _take_in(self, way: _Way, order: QuantizedOrder, ended: Sent) -> bool:
         outcome = ended.outcome
         if isinstance(outcome, Unknown) and not way.broken:
-            budget = max(way.deadline - self._clock.now(), timedelta(0))
+            budget = max(way.deadline - steady(self._clock), timedelta(0))
             outcome = self._desk.end_doubt(order.intent.id, outcome, budget)
         shut = gate_refused(outcome)
         venue_order, notes = (

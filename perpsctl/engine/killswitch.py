@@ -26,7 +26,7 @@ from perpsctl.domain.reports import (
     SwitchStatus,
 )
 from perpsctl.domain.text import shown
-from perpsctl.engine.allowance import Allowance
+from perpsctl.engine.allowance import Allowance, steady
 from perpsctl.engine.cancels import PATIENCE, Canceller
 from perpsctl.engine.exits import Exits
 from perpsctl.engine.reading import VENUE_ERRORS
@@ -95,8 +95,8 @@ class KillSwitch:
         before it imported this room; without it the latch is engaged here. Engaging twice is fine.
         """
         problems: list[str] = []
-        began = self._clock.now()
-        held = latched or self._latch.engage(reason=reason, by=by, at=began)  # step: latch
+        began = steady(self._clock)
+        held = latched or self._latch.engage(reason=reason, by=by, at=self._clock.now())  # step: latch
         problems += held.problems
         stuck = self._close_gate(problems)  # step: close_gate
         journal_durable = self._record(reason, by, loss_breach, problems)
@@ -107,7 +107,7 @@ class KillSwitch:
         if self._outside is not None:
             cancels += self._cancel_everything(self._outside, began + PATIENCE, problems)
             if flatten:
-                flattened = self._flatten(self._outside, unbounded, self._clock.now() + wait)  # step: switch_flatten
+                flattened = self._flatten(self._outside, unbounded, steady(self._clock) + wait)  # step: switch_flatten
                 problems += [p for each in flattened.exits for p in each.problems]
         attestation = self._attest(held, stuck, journal_durable, flatten, flattened, began + PATIENCE, problems)
         return EngageReport(
@@ -162,17 +162,20 @@ class KillSwitch:
         return reports
 
     def _cancel_all(self, outside: VenueSide, until: datetime) -> CancelReport:
-        return outside.canceller.cancel_all(wait=CANCEL_WAIT, patience=until - self._clock.now())
+        return outside.canceller.cancel_all(wait=CANCEL_WAIT, patience=until - steady(self._clock))
 
     def _flatten(self, outside: VenueSide, unbounded: bool, deadline: datetime) -> FlattenReport:
         """Flat, or as far as it goes until `deadline`: what the venue will not take now is tried again when its time comes."""
         while True:
-            left = max(deadline - self._clock.now(), timedelta(0))
+            left = max(deadline - steady(self._clock), timedelta(0))
             report = outside.exits.flatten(unbounded=unbounded, wait=left)
             due = [each.pending.retry_at for each in report.exits if each.pending is not None and each.pending.retry_at]
-            if report.flat or not due or min(due) >= deadline:
+            if report.flat or not due:
                 return report
-            self._clock.sleep(min(due) - self._clock.now())
+            pause = max(min(due) - self._clock.now(), timedelta(0))  # the venue's time, by the wall clock
+            if steady(self._clock) + pause >= deadline:
+                return report
+            self._clock.sleep(pause)
 
     def _turned_up(self, outside: VenueSide, record: IntentRecord) -> bool:
         return isinstance(outside.resolver.look(record).outcome, Accepted)
@@ -239,7 +242,7 @@ class KillSwitch:
             unread.append(what)
             problems.append(f"{what}: {self._why_no_venue or 'the venue cannot be reached'}")
             return None
-        time = Allowance(self._clock, READ_BACK_WAIT, most=until - self._clock.now(), longer=self._told_longer)
+        time = Allowance(self._clock, READ_BACK_WAIT, most=until - steady(self._clock), longer=self._told_longer)
         while True:
             try:
                 with self._outside.venue.within(time.asking):

@@ -18,6 +18,7 @@ from perpsctl.domain.products import DoubtTerms
 from perpsctl.domain.reports import IntentRecord
 from perpsctl.domain.sameness import terms_apart
 from perpsctl.domain.text import shown
+from perpsctl.engine.allowance import steady
 from perpsctl.engine.edit_doubt import EditSearch
 from perpsctl.engine.reading import VENUE_ERRORS
 from perpsctl.engine.tracking import Tracker
@@ -74,21 +75,22 @@ class Resolver:
         """The send of this intent ended, one way or another, at `sent_by`: later it cannot have been signed."""
         self._doubts.setdefault(intent_id, _Doubt()).sent_by = sent_by
 
-    def resolve(self, record: IntentRecord, deadline: datetime) -> SubmitOutcome:
-        """The proven outcome, recorded; or Unknown when `deadline` (ours) passed without evidence. At least one look."""
-        pause = FIRST_PAUSE
+    def resolve(self, record: IntentRecord, wait: timedelta) -> SubmitOutcome:
+        """The proven outcome, recorded; or Unknown when `wait` passed without evidence. At least one look."""
+        pause, deadline = FIRST_PAUSE, steady(self._clock) + wait
         while True:
             look = self.look(record)
             if look.outcome is not None and not isinstance(look.outcome, Unknown):
                 return look.outcome
-            now = self._clock.now()
+            now = steady(self._clock)
             if now >= deadline or (isinstance(look.outcome, Unknown) and look.outcome.alarm):
                 return look.outcome or Unknown(reason="in_doubt", evidence=look.why)
             self._clock.sleep(min(pause, deadline - now))
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def resolve_all(self, deadline: datetime) -> tuple[tuple[IntentId, SubmitOutcome], ...]:
-        """Every intent in doubt, looked at until proven or `deadline`; the ones still Unknown are in the answer too."""
+    def resolve_all(self, wait: timedelta) -> tuple[tuple[IntentId, SubmitOutcome], ...]:
+        """Every intent in doubt, looked at until proven or `wait` is over; the ones still Unknown are in the answer too."""
+        deadline = steady(self._clock) + wait
         open_doubts = {record.intent.id: record for record in self._journal.in_doubt()}
         ended: dict[IntentId, SubmitOutcome] = {}
         pause = FIRST_PAUSE
@@ -98,7 +100,7 @@ class Resolver:
                 ended[intent_id] = look.outcome or Unknown(reason="in_doubt", evidence=look.why)
                 if not isinstance(ended[intent_id], Unknown):
                     del open_doubts[intent_id]
-            now = self._clock.now()
+            now = steady(self._clock)
             if not open_doubts or now >= deadline:
                 break
             self._clock.sleep(min(pause, deadline - now))

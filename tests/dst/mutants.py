@@ -223,8 +223,8 @@ def echo_unchecked() -> None:
 def unknown_becomes_rejected_by_time() -> None:
     old = resolver.Resolver.resolve
 
-    def resolve(self: Any, record: Any, deadline: datetime) -> Any:
-        found = old(self, record, deadline)
+    def resolve(self: Any, record: Any, wait: timedelta) -> Any:
+        found = old(self, record, wait)
         if isinstance(found, Unknown) and not found.alarm:
             found = Rejected(reason="timed_out", message="", evidence="no answer in time")
             self._journal.record_outcome(record.intent.id, found)

@@ -199,7 +199,7 @@ class Story:
     def _live_again(self) -> None:
         site = self.site
         healed = site.clock.now()
-        site.engine.resolver.resolve_all(healed + LOOKS_UNTIL)
+        site.engine.resolver.resolve_all(LOOKS_UNTIL)
         if not site.journal.in_doubt():
             self.case.certain_at = site.clock.now()
         left = healed + EFFECTS_OVER - site.clock.now()
@@ -411,9 +411,7 @@ class Story:
         self._told("reconcile", "", "matched" if report.matched else "differs")
 
     def _resolve(self, step: Step) -> None:
-        ended = self.site.engine.resolver.resolve_all(
-            self.site.clock.now() + timedelta(seconds=int(step.args["seconds"]))
-        )
+        ended = self.site.engine.resolver.resolve_all(timedelta(seconds=int(step.args["seconds"])))
         for intent_id, outcome in ended:
             if not str(intent_id).startswith("dst-edit"):
                 self._told("replay", str(intent_id), type(outcome).__name__)

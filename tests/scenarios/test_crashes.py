@@ -89,7 +89,7 @@ def one_order_each(world: World) -> None:
 def settled(world: World) -> None:
     """The next process: doubt ended by evidence, both sides equal, and a second look finds nothing (I6, L1)."""
     world.restart()
-    world.engine.resolver.resolve_all(world.clock.now() + timedelta(seconds=90))
+    world.engine.resolver.resolve_all(timedelta(seconds=90))
     world.engine.reconciler.run()
     again = world.engine.reconciler.run()
     assert again.matched, again

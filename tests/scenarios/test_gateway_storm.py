@@ -169,7 +169,7 @@ def settle(world: GatewayWorld) -> timedelta:
     """The storm is over: every doubt is looked into. How long the last one took."""
     world.heal()
     began = world.clock.now()
-    world.engine.resolver.resolve_all(began + RESOLVED_WITHIN)
+    world.engine.resolver.resolve_all(RESOLVED_WITHIN)
     world.engine.tracker.update()
     return world.clock.now() - began
 

@@ -93,6 +93,10 @@ class ManualClock:
         for action in tuple(self.at_sleep):
             action()
 
+    def step(self, by: timedelta) -> None:
+        """The host's wall clock is set by somebody; no time passes (T1)."""
+        self._now += by
+
     def advance(self, duration: timedelta) -> None:
         self._now += duration
         self._ticks += duration // timedelta(microseconds=1) * 1000

@@ -43,6 +43,18 @@ def test_the_last_rate_limit_is_followed_by_one_whole_length_and_no_more(clock: 
     assert timedelta(seconds=19) <= clock.now() - began <= timedelta(seconds=9) + 3 * TEN
 
 
+@pytest.mark.parametrize("hours", [-1, 24])
+def test_T1_a_wall_clock_that_is_stepped_makes_it_neither_longer_nor_shorter(clock: ManualClock, hours: int) -> None:
+    time = Allowance(clock, TEN, most=MINUTE)
+    clock.step(timedelta(hours=hours))
+    assert time.left == TEN
+    time.rate_limited()
+    clock.advance(TEN)
+    assert not time.spent()
+    clock.advance(MINUTE)
+    assert time.spent()
+
+
 def test_without_most_nothing_prolongs_it(clock: ManualClock) -> None:
     time = Allowance(clock, TEN)
     time.rate_limited()

@@ -29,7 +29,7 @@ def in_doubt(house: House, ending: str = "lost") -> IntentRecord:
 
 
 def resolve(house: House, record: IntentRecord, seconds: int = 0) -> SubmitOutcome:
-    return house.engine.resolver.resolve(record, house.clock.now() + timedelta(seconds=seconds))
+    return house.engine.resolver.resolve(record, timedelta(seconds=seconds))
 
 
 def test_E1_an_order_that_shows_late_is_found(house: House) -> None:
@@ -49,6 +49,17 @@ def test_I4_time_alone_proves_nothing(house: House) -> None:
     house.clock.advance(timedelta(days=2))
     assert isinstance(resolve(house, record, 60), Unknown)
     assert house.journal.in_doubt()
+
+
+@pytest.mark.parametrize("hours", [-1, 24])
+def test_T1_looking_takes_as_long_as_was_asked_although_the_wall_clock_is_stepped(house: House, hours: int) -> None:
+    record, began = in_doubt(house), house.clock.monotonic_ns()
+    house.venue.fail("search", DOWN)
+    stepped = iter([timedelta(hours=hours)])
+    house.clock.at_sleep.append(lambda: house.clock.step(next(stepped, NONE)))
+    assert isinstance(resolve(house, record, 60), Unknown)
+    passed = timedelta(microseconds=(house.clock.monotonic_ns() - began) // 1000)
+    assert timedelta(seconds=60) <= passed < timedelta(seconds=61)
 
 
 def test_a_listing_before_the_bound_counts_for_nothing(house: House) -> None:
@@ -134,7 +145,7 @@ def test_resolve_all_ends_each_by_its_own_evidence(house: House) -> None:
     house.venue.endings = ["hidden", "lost"]
     house.engine.desk.place(an_intent(), wait=NONE)
     house.engine.desk.place(an_intent(id="intent-0002", limit_price="59800"), wait=NONE)
-    ended = dict(house.engine.resolver.resolve_all(house.clock.now() + timedelta(seconds=60)))
+    ended = dict(house.engine.resolver.resolve_all(timedelta(seconds=60)))
     assert isinstance(ended[ID], Accepted)
     assert isinstance(ended[IntentId("intent-0002")], NotSent)
     assert house.journal.in_doubt() == ()
@@ -142,7 +153,7 @@ def test_resolve_all_ends_each_by_its_own_evidence(house: House) -> None:
 
 def test_resolve_all_says_what_is_still_unknown(house: House) -> None:
     in_doubt(house)
-    ended = dict(house.engine.resolver.resolve_all(house.clock.now()))
+    ended = dict(house.engine.resolver.resolve_all(timedelta(0)))
     assert isinstance(ended[ID], Unknown)
 
 
