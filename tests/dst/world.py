@@ -28,6 +28,7 @@ from perpsctl.simulator.inprocess import InProcessAdapter
 from perpsctl.simulator.options import Dedupe, Options
 from perpsctl.simulator.products import Product as ListedProduct
 from perpsctl.simulator.state import State
+from tests.crash.wire import GLOBAL_WRITES, US_WRITES
 from tests.dst.judge import ADDS, TURNED_AWAY, Book, BookOrder, Case, JournalEye, Left
 from tests.dst.schedule import ProcessFault, Schedule
 from tests.dst.swift import quicken, shorten
@@ -39,23 +40,6 @@ PRODUCTS = {
     "global": {"BTC-PERP": "BTC_USDC-PERPETUAL", "ETH-PERP": "ETH_USDC-PERPETUAL"},
 }
 LOT = {"BTC-PERP": Decimal("0.01"), "ETH-PERP": Decimal("0.1")}  # coin; one contract of the US venue
-US_WRITES = {
-    "/api/v3/brokerage/orders": "create",
-    "/api/v3/brokerage/orders/edit": "edit",
-    "/api/v3/brokerage/orders/close_position": "close",
-    "/api/v3/brokerage/orders/batch_cancel": "cancel",
-}
-GLOBAL_WRITES = {
-    "private/buy": "create",
-    "private/sell": "create",
-    "private/edit": "edit",
-    "private/close_position": "close",
-    "private/cancel": "cancel",
-    "private/cancel_all": "cancel_all",
-    "private/cancel_all_by_instrument": "cancel_all",
-    "private/cancel_all_by_kind_or_type": "cancel_all",
-    "private/cancel_all_by_currency": "cancel_all",
-}
 
 
 class Died(BaseException):
