@@ -56,7 +56,7 @@ class Connection(H11Protocol):
     def reset(self) -> None:
         """The peer sees a reset (RST), not an end; with TLS too."""
         raw = self.transport.get_extra_info("socket")
-        if raw is not None:
+        if raw is not None and raw.fileno() >= 0:  # the peer may have gone first: there is nobody to reset then
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
         self.transport.abort()
 
