@@ -143,6 +143,7 @@ def connect(path: Path, busy_timeout: timedelta) -> Connection:
         "trusted_schema=OFF",
         "cell_size_check=ON",
         "temp_store=MEMORY",
+        "cache_size=-512",  # KiB; rows are read once, in order, and a loop of days must not grow (SQLite's default is 2000)
     )
     try:
         for each in pragmas:

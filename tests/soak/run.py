@@ -312,8 +312,9 @@ def last_line(figures: Figures, asked: Asked) -> str:
     else:
         memory, flat = f"memory not judged below {LEAST_MINUTES} min", "descriptors neither"
     venues = "both venues" if len(asked.venues) > 1 else asked.venues[0]
+    minutes = f"{Decimal(asked.seconds) / 60:.3g} min" + (" asked for, interrupted" if figures.interrupted else "")
     return (
-        f"soak {Decimal(asked.seconds) / 60:.3g} min, {venues}: {figures.requests} requests, {figures.faulted} faulted "
+        f"soak {minutes}, {venues}: {figures.requests} requests, {figures.faulted} faulted "
         f"({figures.share:.1f} %), {figures.orders} orders, {len(figures.violations)} violations, {memory}, {flat}; "
         f"seed {asked.seed}; commit {_commit()}"
     )

@@ -6,6 +6,7 @@ token is no good (reference section 3, 2026-11-22). There is no refresh token in
 
 import re
 import threading
+from contextlib import suppress
 
 from perpsctl.domain.errors import (
     CredentialsError,
@@ -77,9 +78,16 @@ class Session:
                 "this needs an API key and the profile has none", fix="name a key file in the profile"
             )
         self._token = None
+        with suppress(
+            _RefusedOnce
+        ):  # by a bad node, perhaps (A5): once more with a fresh grant, and then it is the key
+            return self._login(self._signer, priority, until_ns)
+        return self._login(self._signer, priority, until_ns, last=True)
+
+    def _login(self, signer: Signer, priority: Priority, until_ns: int, *, last: bool = False) -> Secret:
         self._rpc.paced(AUTH, Priority.CANCEL if priority is Priority.CANCEL else Priority.WRITE, until_ns=until_ns)
         asked_ns = self._clock.monotonic_ns()
-        request_id, ending = self._asked(self._signer)
+        request_id, ending = self._asked(signer)
         match ending:
             case Answered():
                 pass
@@ -92,7 +100,8 @@ class Session:
         except VenueSpokeStrangely as strange:
             raise self._rpc.unanswered(AUTH, ending, strange) from None
         if reply.error is not None:
-            raise self._refusal(ending, reply.error)
+            refusal = self._refusal(ending, reply.error)
+            raise refusal if last or not _of_the_key(refusal) else _RefusedOnce
         return self._kept(reply.result, asked_ns)
 
     def _asked(self, signer: Signer) -> tuple[int, Ending]:
@@ -113,7 +122,7 @@ class Session:
         return self._token
 
     def _refusal(self, answer: Answered, error: RpcError) -> Exception:
-        """Why there is no session. A login refused here is about the key or the clock, and asked again changes nothing."""
+        """Why there is no session. A login refused here is about the key or the clock."""
         if error_fact(error.code, error.message).for_reads is not ErrorClass.LOGIN:
             return failure_of(AUTH, error, full_refill=self._rpc.minded(error))
         hint = clock_hint(answer)
@@ -122,6 +131,14 @@ class Session:
                 f"{AUTH}: {hint}", cause=RefusalCause.CLOCK, fix="start the host's time service, then repeat"
             )
         return VenueRefusedUs(f"{AUTH}: the key was refused ({words_of(error)})", cause=RefusalCause.KEY)
+
+
+class _RefusedOnce(Exception):
+    """A first login was refused for its key."""
+
+
+def _of_the_key(refusal: Exception) -> bool:
+    return isinstance(refusal, VenueRefusedUs) and refusal.cause is RefusalCause.KEY
 
 
 def _scope_of(text: object) -> tuple[str, ...]:
