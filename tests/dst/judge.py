@@ -29,7 +29,7 @@ TURNED_AWAY = frozenset({13004, 13009, 10000})  # the gateway's words for a sess
 # `engage --flatten`, may ask for 60 s while the venue answers with its rate limit, close for 30 s and read back for 5 s.
 LASTS_AT_MOST = timedelta(seconds=120)
 READS_AT_MOST = (120, 12)  # so many at once, and so many more for each second it lasts
-WRITES_AT_MOST = (10, 3)
+WRITES_AT_MOST = (20, 4)  # a cancel is tried ten times with full jitter, and asked again while the order stands
 BEFORE_SEND = frozenset({"kill_switch_engaged", "approval_expired"})
 
 

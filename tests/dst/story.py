@@ -40,7 +40,9 @@ STATES = {
 }
 ALL_OPEN = {"cancel_only": False, "post_only": False, "limit_only": False, "session_closed": False}
 LOOKS_UNTIL = timedelta(seconds=90)
-QUIET_TRIALS = 5  # more pairs of passes, until the exchange traded during none
+QUIET_TRIALS = (
+    40  # more pairs of passes, until the exchange traded during none: a resting order may be eaten crumb by crumb
+)
 EFFECTS_OVER = timedelta(seconds=130)  # by then what faults did to orders is past (a minute), and every GTD has expired
 STORMS = frozenset({"N1", "N3", "N5", "N6"})
 STORM_ENDS_S = 20
