@@ -75,6 +75,10 @@ class Resolver:
         """The send of this intent ended, one way or another, at `sent_by`: later it cannot have been signed."""
         self._doubts.setdefault(intent_id, _Doubt()).sent_by = sent_by
 
+    def ended(self, intent_id: IntentId) -> None:
+        """Nothing is left to look into: a loop of days keeps nothing of what it sent."""
+        self._doubts.pop(intent_id, None)
+
     def resolve(self, record: IntentRecord, wait: timedelta) -> SubmitOutcome:
         """The proven outcome, recorded; or Unknown when `wait` passed without evidence. At least one look."""
         pause, deadline = FIRST_PAUSE, steady(self._clock) + wait
@@ -130,7 +134,7 @@ class Resolver:
         self._journal.record_outcome(record.intent.id, outcome)  # step: resolved_found
         owner = record.intent.id if isinstance(record.intent, OrderIntent) else record.intent.target
         self._tracker.book_order(order, owner)  # step: resolved_order
-        self._forget(record.intent.id)
+        self.ended(record.intent.id)
         return Look(outcome=outcome, why=outcome.evidence)
 
     def _absent(self, record: IntentRecord, doubt: _Doubt, sighting: Sighting, due: datetime | None) -> Look:
@@ -145,7 +149,7 @@ class Resolver:
             return Look(outcome=None, why=f"absent from {len(doubt.absences)} of {terms.listings} conclusive listings")
         outcome = NotSent(reason="absent_at_venue", evidence=absence_evidence(doubt.absences, due, terms))
         self._journal.record_outcome(record.intent.id, outcome)  # step: resolved_absent
-        self._forget(record.intent.id)
+        self.ended(record.intent.id)
         return Look(outcome=outcome, why=outcome.evidence)
 
     def _alarm_contradiction(self, record: IntentRecord, doubt: _Doubt, sighting: Sighting) -> Look:
@@ -174,9 +178,6 @@ class Resolver:
         if not isinstance(record.intent, OrderIntent):
             return self._edits.search(record, record.intent, self._journal, absent_counts_from)
         return self._venue.search(Sought(record=record, sent_after=record.committed_at - CREATED_BEFORE_COMMIT))
-
-    def _forget(self, intent_id: IntentId) -> None:
-        self._doubts.pop(intent_id, None)
 
     # --- late orders and people ---------------------------------------------------------------------------------
 
@@ -218,7 +219,7 @@ class Resolver:
         self._journal.record_outcome(intent_id, outcome)  # step: operator_outcome
         if order is not None:
             self._tracker.book_order(order, intent_id)
-        self._forget(intent_id)
+        self.ended(intent_id)
         return outcome
 
     def _named_order(self, record: IntentRecord, venue_order_id: VenueOrderId | None) -> VenueOrder:

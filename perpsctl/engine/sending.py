@@ -167,6 +167,8 @@ class Sender:
                 self._diagnostics.alarm("reply_contradicts_request", intent_id=intent_id, reason=outcome.reason)
                 payload = {"alarm": "reply_contradicts_request", "reason": outcome.reason}
                 self._journal.record_event(EventKind.ALARM, payload, intent_id)
+            if not isinstance(outcome, Unknown):
+                self._resolver.ended(intent_id)
         except JournalUnavailable as error:
             self._diagnostics.alarm("outcome_unrecorded", intent_id=intent_id, outcome=outcome_text(outcome))
             raise OutcomeUnrecorded(intent_id, outcome, error) from error

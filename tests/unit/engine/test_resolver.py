@@ -51,6 +51,14 @@ def test_I4_time_alone_proves_nothing(house: House) -> None:
     assert house.journal.in_doubt()
 
 
+def test_a_loop_of_days_keeps_nothing_of_orders_that_were_answered(house: House) -> None:
+    house.engine.desk.place(an_intent())
+    assert house.engine.resolver._doubts == {}
+    house.venue.endings = ["lost"]
+    house.engine.desk.place(an_intent(id="intent-0002", limit_price="59800"), wait=NONE)
+    assert list(house.engine.resolver._doubts) == ["intent-0002"]
+
+
 @pytest.mark.parametrize("hours", [-1, 24])
 def test_T1_looking_takes_as_long_as_was_asked_although_the_wall_clock_is_stepped(house: House, hours: int) -> None:
     record, began = in_doubt(house), house.clock.monotonic_ns()
@@ -115,7 +123,7 @@ def test_without_a_measured_clock_absence_is_never_concluded(house: House) -> No
 def test_a_record_whose_sender_nobody_watched_gets_a_longer_bound(house: House) -> None:
     """A crash between commit and outcome: the sender may have signed some seconds after the commit."""
     record = in_doubt(house)
-    house.engine.resolver._forget(ID)
+    house.engine.resolver.ended(ID)
     house.clock.advance(timedelta(seconds=45))
     assert "conclusive from" in house.engine.resolver.look(record).why
     house.clock.advance(timedelta(seconds=6))
