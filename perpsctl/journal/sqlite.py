@@ -131,8 +131,9 @@ def connect(path: Path, busy_timeout: timedelta) -> Connection:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 0, "cached_statements": 256},
+        connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 0, "cached_statements": 64},
         isolation_level="AUTOCOMMIT",
+        query_cache_size=64,  # here and above: lists of ids make ever new statements, and a loop of days must not keep them
     )
     connection = engine.connect()
     pragmas = (
