@@ -208,7 +208,7 @@ def _endless(case: Case) -> None:
 
 
 def _insistent(case: Case) -> None:
-    case.spent.append(replace(case.spent[0], writes=11 + 3 * 60, took=timedelta(seconds=60)))
+    case.spent.append(replace(case.spent[0], writes=21 + 4 * 60, took=timedelta(seconds=60)))
 
 
 def _stuck_in_a_storm(case: Case) -> None:
