@@ -28,7 +28,8 @@ from perpsctl.engine.reading import Reads
 
 LOOKS: Final = 3  # what moves between two reads explains a difference; the same three times is real
 PAUSE: Final = timedelta(milliseconds=500)
-BACK: Final = (timedelta(hours=25), timedelta(days=8))  # a settlement comes daily
+BACK: Final = timedelta(hours=25)  # a settlement comes daily
+FURTHER_BACK: Final = timedelta(days=8)  # where positions began, when the last settlement does not tell
 CARRIED: Final = timedelta(hours=24)  # a ledger that was proven counts on from a new opening
 FILLS_KEPT: Final = timedelta(minutes=10)  # fills around the opening are told apart by id, not by time
 OVERLAP: Final = timedelta(minutes=10)
@@ -89,7 +90,7 @@ class CashBooks:
         return self._by_rows(held, rows)
 
     def _open_again(self) -> None:
-        rows = self._venue.cash_rows(self._clock.now() - BACK[0])
+        rows = self._venue.cash_rows(self._clock.now() - BACK)
         if rows is None:
             self._write(_opening_payload(self._balance_opening()))
         else:
@@ -99,7 +100,7 @@ class CashBooks:
 
     def _rows_from(self, held: Mapping[str, object] | None) -> datetime:
         if held is None or "seq" not in held:
-            return self._clock.now() - BACK[0]
+            return self._clock.now() - BACK
         return datetime.fromisoformat(str(held["at"])) - OVERLAP
 
     def _by_rows(self, held: Mapping[str, object] | None, rows: tuple[CashRow, ...]) -> Look:
@@ -152,18 +153,21 @@ class CashBooks:
         """Where the ledger opens: now, with the positions as the venue's rows since its last settlement tell them."""
         positions = self._venue.positions()
         balance = self._venue.account().balance
-        for back in BACK:
+        held = {each.product_id: each.coin for each in positions.positions}
+        for read in (rows, None):
             try:
-                state = cash_rows.anchored(rows, balance, now)
+                state = cash_rows.anchored(self._older_rows(now) if read is None else read, balance, now)
             except cash_rows.BooksCutOff:
-                state = None
-            if state is not None and _same_coin(state, {p.product_id: p.coin for p in positions.positions}):
+                continue
+            if _same_coin(state, held):
                 return replace(state, at=now)
-            rows = self._venue.cash_rows(now - back * 2) or ()
         raise VenueSpokeStrangely(
             "the ledger cannot open: the venue's books do not show where its positions began",
             fix="run reconcile again after the next settlement",
         )
+
+    def _older_rows(self, now: datetime) -> tuple[CashRow, ...]:
+        return self._venue.cash_rows(now - FURTHER_BACK) or ()
 
     # --- a venue that tells a balance ------------------------------------------------------------------------
 
@@ -174,7 +178,7 @@ class CashBooks:
         account, costs, _ = self._still()
         now = self._clock.now()
         fills = cash_balance.after(opening, self._journal.fills(since=opening.through - FILLS_KEPT), FILLS_KEPT)
-        products = self._perpetuals()
+        products = self._venue.products()
         fresh = cash_balance.seen_now(opening, fills, products, now)
         if fresh:
             opening = replace(opening, hours=(*opening.hours, *fresh))
@@ -255,9 +259,6 @@ class CashBooks:
             if before == after:
                 return account, after, {each.product_id: each.coin for each in positions.positions}
         raise VenueSpokeStrangely("positions moved while the balance was read", fix="run reconcile again")
-
-    def _perpetuals(self) -> tuple[Product, ...]:
-        return self._venue.products()
 
     # --- what is durable -------------------------------------------------------------------------------------
 
